@@ -1,0 +1,4 @@
+"""Installed as `nerfstudio_mobavatar.dataparsers`."""
+
+if not __name__.startswith("nerfstudio_mobavatar."):
+    raise ImportError("'dataparsers' was imported as a top-level package; its name is 'nerfstudio_mobavatar.dataparsers'.")
