@@ -19,7 +19,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nerfstudio_mobavatar.body_file import BodyFile, BodyFileError, find_body_file, read_body_file
-from nerfstudio_mobavatar.capture import NUM_JOINTS
 from nerfstudio_mobavatar.transforms import axis_angle_to_rotmat, rigid
 
 OPEN_BODY = "open"
