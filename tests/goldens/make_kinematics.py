@@ -1,0 +1,74 @@
+"""Seeded goldens for the page's kinematics: poses and what evaluate.py makes of them, as small JSON.
+
+Run `python tests/goldens/make_kinematics.py` after a deliberate change of evaluate.py; a test compares the file with
+what this prints.
+"""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from nerfstudio_mobavatar.web_export import evaluate
+
+GOLDEN = Path(__file__).with_name("kinematics.json")
+DECIMALS = 6
+CASES = {
+    "rest": (0.0, 10),
+    "everyday": (0.3, 10),
+    "wild, no root": (1.5, 4),
+    "beyond half a turn, long expression": (4.0, 12),
+}
+"""Case name -> (standard deviation of the joint angles in radians, number of expression coefficients)."""
+
+
+def _rounded(x: np.ndarray) -> list[float]:
+    return [float(v) for v in np.round(np.asarray(x, np.float64).ravel(), DECIMALS)]
+
+
+def _skeleton(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    rotations = evaluate.rotation_matrices(rng.normal(0, 0.5, (55, 3)))
+    return {
+        "joint_rest": np.round(rng.normal(0, 0.4, (55, 3)), DECIMALS).astype(np.float32),
+        "inverse_bind": np.round(np.concatenate([rotations, rng.normal(0, 0.5, (55, 3, 1))], 2), DECIMALS).astype(np.float32),
+        "joint_parent": np.array([-1, *(int(rng.integers(max(0, j - 4), j)) for j in range(1, 55))], np.int32),
+    }
+
+
+def goldens() -> dict[str, Any]:
+    """Skeleton, and per case the pose, the joint transforms and the network's inputs."""
+    rng = np.random.default_rng(20260501)
+    skeleton = _skeleton(rng)
+    a: Any = SimpleNamespace(**skeleton, layer_sizes=[73, 8], num_pose_inputs=63)
+    cases = []
+    for name, (spread, expressions) in CASES.items():
+        angles = np.round(rng.normal(0, 1, (55, 3)) * spread, DECIMALS).astype(np.float32)
+        angles[0] *= name != "wild, no root"
+        Rh = np.round(evaluate.rotation_matrices(rng.normal(0, spread, 3)), DECIMALS).astype(np.float32)
+        Th = np.round(rng.normal(0, 1, 3), DECIMALS).astype(np.float32)
+        pose = evaluate.Pose(angles, Rh, Th, np.round(rng.normal(0, 1, expressions), DECIMALS).astype(np.float32))
+        cases.append(
+            {
+                "name": name,
+                "row": {
+                    "pose": _rounded(pose.pose),
+                    "Rh": [_rounded(r) for r in pose.Rh],
+                    "Th": _rounded(pose.Th),
+                    "expression": _rounded(pose.expression),
+                },
+                "joint_transforms": _rounded(evaluate.joint_transforms(a, pose)),
+                "mlp_inputs": _rounded(evaluate.mlp_inputs(a, pose)),
+            }
+        )
+    return {"skeleton": {k: _rounded(v) for k, v in skeleton.items()}, "cases": cases}
+
+
+def text() -> str:
+    """The golden file."""
+    return json.dumps(goldens(), separators=(",", ":")) + "\n"
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(text())

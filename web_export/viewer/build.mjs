@@ -1,0 +1,42 @@
+// Bundles src/main.ts and the page around it into dist/ (`npm run build`), or the tests into build/ (`--tests`).
+// Output depends on the sources and the locked esbuild only, so that the committed dist/ can be checked byte by byte.
+import { copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { gzipSync } from "node:zlib";
+import * as esbuild from "esbuild";
+
+/** WGSL as text without comments and indentation (WGSL has neither strings nor block-comment-like operators). */
+const wgsl = {
+  name: "wgsl",
+  setup(build) {
+    build.onLoad({ filter: /\.wgsl$/ }, async ({ path }) => {
+      const text = await readFile(path, "utf8");
+      const bare = text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/\/\/[^\n]*/g, "");
+      const lines = bare.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+      return { contents: lines.join("\n"), loader: "text" };
+    });
+  },
+};
+
+const common = { bundle: true, target: "es2022", plugins: [wgsl], logLevel: "warning", legalComments: "none" };
+
+async function buildPage() {
+  await rm("dist", { recursive: true, force: true });
+  await mkdir("dist");
+  // A classic script, not a module: a page opened from disk still runs it and can say why it cannot go on.
+  await esbuild.build({ ...common, entryPoints: ["src/main.ts"], outfile: "dist/viewer.js", format: "iife", minify: true });
+  await esbuild.build({ ...common, entryPoints: ["src/viewer.css"], outfile: "dist/viewer.css", minify: true });
+  await copyFile("src/index.html", "dist/index.html");
+  for (const name of (await readdir("dist")).sort()) {
+    const bytes = await readFile(`dist/${name}`);
+    console.log(`dist/${name}: ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`);
+  }
+}
+
+async function buildTests() {
+  const names = (await readdir("test")).filter((name) => name.endsWith(".test.ts")).sort();
+  await rm("build", { recursive: true, force: true });
+  const entryPoints = names.map((name) => `test/${name}`);
+  await esbuild.build({ ...common, entryPoints, outdir: "build", format: "esm", platform: "node", outExtension: { ".js": ".mjs" } });
+}
+
+await (process.argv.includes("--tests") ? buildTests() : buildPage());
