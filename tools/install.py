@@ -1,0 +1,109 @@
+"""Fill .venv: torch first, then this package, then the gsplat that fits torch's CUDA. Run by `tools/setup.sh`.
+
+The order matters. nerfstudio names no torch version, so whatever pip meets first decides; and nerfstudio pins
+gsplat 1.4.0, which hangs while building for CUDA 13, so that 1.5.3 has to replace it afterwards, without its
+dependencies (pip would call the pair unresolvable).
+"""
+
+import hashlib
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STAMP = Path(sys.prefix) / "mobavatar-installed"
+LOG = Path(sys.prefix) / "mobavatar-install.log"
+
+TORCH = {
+    ("Linux", "x86_64"): ["torch==2.14.1", "torchvision==0.29.1"],
+    ("Linux", "aarch64"): ["torch==2.9.1", "torchvision==0.24.1"],
+}
+"""Pairs that were seen to work together. torch is never chosen without torchvision: their binaries belong together."""
+ANY_TORCH = ["torch>=2.4", "torchvision"]
+"""Elsewhere: pip finds the pair, since each torchvision asks for one torch exactly."""
+GSPLAT_FOR_CUDA_13 = "gsplat==1.5.3"
+
+
+def run(what: str, *command: str) -> bool:
+    """Run a command and say how long it took. On a terminal its output is shown, elsewhere it goes to the log."""
+    print(f"setup: {what} ...", flush=True)
+    start = time.monotonic()
+    if sys.stdout.isatty():
+        code = subprocess.run(command, cwd=ROOT).returncode
+    else:
+        with LOG.open("a") as log:
+            code = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT).returncode
+    print(f"setup: {what}: {'done' if code == 0 else 'FAILED'} after {time.monotonic() - start:.0f} s", flush=True)
+    return code == 0
+
+
+def pip(what: str, *arguments: str) -> bool:
+    return run(what, sys.executable, "-m", "pip", "--disable-pip-version-check", "install", *arguments)
+
+
+def ask(code: str) -> str | None:
+    """What a fresh interpreter prints for `code`, None where it fails."""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return result.stdout.strip() if result.returncode == 0 else None
+
+
+def install_torch() -> bool:
+    """A working pair that is there already (a user's own choice, say for an older CUDA driver) stays."""
+    if ask("import torch, torchvision; print(torch.ones(1))") is not None:
+        return True
+    pinned = TORCH.get((platform.system(), platform.machine()))
+    if pinned and pip(" and ".join(pinned), *pinned):
+        return True
+    return pip("torch and torchvision, newest pair (not one that was tested on this platform)", *ANY_TORCH)
+
+
+def cuda_version() -> str:
+    """The CUDA version that torch was built for, "0" where it was built for none."""
+    return ask("import torch; print(torch.version.cuda or 0)") or "0"
+
+
+def report_device() -> None:
+    """Say which device will be used, and why a GPU that is there will not be."""
+    if ask("import torch; assert torch.cuda.is_available()") is not None:
+        print(f"setup: torch uses the GPU (CUDA {cuda_version()})")
+    elif shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L"], capture_output=True).returncode == 0:
+        print(
+            f"setup: there is an NVIDIA GPU, but torch, built for CUDA {cuda_version()}, cannot use it; most likely "
+            "the driver is older.\nEverything will run on the CPU. Remedy: update the driver, or install into .venv a "
+            "torch and torchvision for\nthe driver's CUDA version (https://pytorch.org/get-started) and run make again."
+        )
+    else:
+        print("setup: no NVIDIA GPU; everything runs on the CPU")
+
+
+def fingerprint(purpose: str) -> str:
+    text = (ROOT / "pyproject.toml").read_bytes() + Path(__file__).read_bytes() + str(ROOT).encode()
+    return f"{purpose} {hashlib.sha256(text).hexdigest()}"
+
+
+def main(purpose: str) -> int:
+    enough = {fingerprint("test")} if purpose == "test" else {fingerprint("demo"), fingerprint("test")}
+    if STAMP.exists() and STAMP.read_text() in enough:
+        return 0
+    STAMP.unlink(missing_ok=True)
+    LOG.unlink(missing_ok=True)
+    print("setup: installing into .venv; the first time this downloads about 4 GB and takes 7 minutes or more")
+    target = ".[dev]" if purpose == "test" else "."
+    done = install_torch() and pip(f"nerfstudio-mobavatar and its dependencies ({target})", "-e", target)
+    if done and int(cuda_version().split(".")[0]) >= 13:
+        done = pip(f"{GSPLAT_FOR_CUDA_13}, since torch has CUDA 13 or newer", "--no-deps", GSPLAT_FOR_CUDA_13)
+    if not done:
+        if LOG.exists():
+            print(f"setup: the end of {LOG}:", *LOG.read_text().splitlines()[-30:], sep="\n", file=sys.stderr)
+        print("setup: failed, see above. Correct it and run make again: it goes on from here.", file=sys.stderr)
+        return 1
+    report_device()
+    STAMP.write_text(fingerprint(purpose))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
