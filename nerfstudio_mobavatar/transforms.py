@@ -40,9 +40,7 @@ def rotmat_to_quat(R: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 4"]:
     """Unit wxyz quaternions with w >= 0, stable for every rotation (largest-component branch, Shepperd 1978)."""
     m = R.flatten(-2)
     m00, m01, m02, m10, m11, m12, m20, m21, m22 = m.unbind(-1)
-    squared = torch.stack(
-        [1 + m00 + m11 + m22, 1 + m00 - m11 - m22, 1 - m00 + m11 - m22, 1 - m00 - m11 + m22], -1
-    )
+    squared = torch.stack([1 + m00 + m11 + m22, 1 + m00 - m11 - m22, 1 - m00 + m11 - m22, 1 - m00 - m11 + m22], -1)
     candidates = torch.stack(
         [
             torch.stack([squared[..., 0], m21 - m12, m02 - m20, m10 - m01], -1),

@@ -206,7 +206,9 @@ def _validate(a: AvatarArrays) -> None:
         raise BundleError(f"at most 65536 parts and nodes fit the format, found {parts} parts and {m} nodes")
     for name in ("position", "rotation", "log_scale", "color", "opacity", "node_basis"):
         if not np.isfinite(getattr(a, name)).all():
-            raise BundleError(f"{name} has numbers that are not finite; the training diverged, export an earlier checkpoint")
+            raise BundleError(
+                f"{name} has numbers that are not finite; the training diverged, export an earlier checkpoint"
+            )
 
 
 def encode(a: AvatarArrays) -> bytes:

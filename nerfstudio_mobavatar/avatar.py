@@ -1,0 +1,227 @@
+"""The avatar: parameters and one pose in, posed Gaussians out (method, "Forward pass for one pose").
+
+Knows neither nerfstudio nor a rasteriser. Maths lives in the modules it composes; this file holds the parameters.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from . import blendshapes, control_points, features, skinning
+from .blendshapes import ATTRIBUTES, WIDTH
+from .gaussians import PosedGaussians
+from .parts import make_parts
+from .sampling import interpolate, morton_order, sample_surface
+from .template import Template
+from .transforms import quat_to_rotmat
+
+
+@dataclass
+class AvatarConfig:
+    """Sizes of an avatar. Defaults are paper scale."""
+
+    num_gaussians: int = 200_000
+    """Gaussians sampled uniformly on the template."""
+    num_parts: int = 256
+    """Local parts; one small MLP each."""
+    basis_size: int = 16
+    """K: local pose features per part, for attributes and again for node positions."""
+    num_nodes: int = 10_000
+    """Control nodes that carry position correctives, sampled uniformly among the Gaussians."""
+    hidden_widths: tuple[int, ...] = (24, 24, 24)
+    """Hidden layers of each part's MLP."""
+    free_offset_m: float = 0.008
+    """How far each Gaussian may leave the template by itself, metres (`free_offset_m * tanh(offset)`)."""
+    initial_opacity: float = 0.8
+    """Opacity of every Gaussian before training, 0..1."""
+    initial_spacing: float = 0.7
+    """Initial standard deviation as a multiple of the mean distance between Gaussians."""
+    seed: int = 0
+    """Seed of the sampling on the template and of the initial weights."""
+
+
+@dataclass(frozen=True)
+class AvatarOutput:
+    """One pose: the Gaussians and what the losses look at."""
+
+    gaussians: PosedGaussians
+    scales: Float[Tensor, "n 3"]
+    """Activated standard deviations, metres."""
+    correctives: dict[str, Float[Tensor, "kept a"]]
+    """Per attribute, of the Gaussians that keep one; empty during warm-up."""
+    node_displacement: Float[Tensor, "m 3"]
+    """Metres."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Constant arrays of an avatar: where everything sits on the template. Made once, stored in the checkpoint."""
+
+    buffers: dict[str, Tensor] = field(default_factory=dict)
+    num_head_parts: int = 0
+    parents: tuple[int, ...] = ()
+    spacing: float = 0.0
+    """Mean distance between Gaussians, metres."""
+
+
+def make_layout(template: Template, parents: tuple[int, ...], config: AvatarConfig) -> Layout:
+    """Sample Gaussians, nodes and parts on the template; Gaussians are stored in Morton order."""
+    rng = np.random.default_rng(config.seed)
+    if config.num_nodes > config.num_gaussians:
+        raise ValueError(f"num_nodes ({config.num_nodes}) must not exceed num_gaussians ({config.num_gaussians})")
+    face, bary = sample_surface(template.vertices, template.faces, config.num_gaussians, rng)
+    corners = template.faces[face]
+    order = morton_order(interpolate(template.vertices, corners, bary))
+    corners, bary = corners[order], bary[order]
+    points = interpolate(template.vertices, corners, bary)
+    weights = interpolate(template.skin_weights, corners, bary)
+    candidates = rng.choice(len(points), min(len(points), 8 * config.num_parts), replace=False)
+    parts = make_parts(points[candidates], weights[candidates], config.num_parts)
+    node = np.sort(rng.choice(len(points), config.num_nodes, replace=False))
+    part = parts.assign(points)
+    node_index, node_weight = control_points.interpolation_weights(points, points[node])
+    skin_index, skin_weight = skinning.strongest_joints(weights)
+    a, b, c = (template.vertices[template.faces[:, i]] for i in range(3))
+    area = 0.5 * float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum())
+    real = {
+        "base_position": points,
+        "node_weight": node_weight,
+        "skin_weight": skin_weight,
+        "joint_rest": template.joint_rest,
+        "inverse_bind": template.inverse_bind,
+    }
+    whole = {
+        "part": part,
+        "node_part": part[node],
+        "node_index": node_index,
+        "node_neighbours": control_points.node_neighbours(points[node]),
+        "skin_index": skin_index,
+    }
+    buffers = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in real.items()}
+    buffers |= {k: torch.from_numpy(np.asarray(v, np.int64)) for k, v in whole.items()}
+    return Layout(buffers, parts.num_head_parts, parents, math.sqrt(area / config.num_gaussians))
+
+
+class Avatar(nn.Module):
+    """Learned neutral attributes, part MLPs, blendshape bases and control nodes of one person.
+
+    Raises nothing of its own; shapes are checked by the functions it calls.
+    """
+
+    def __init__(self, config: AvatarConfig, layout: Layout) -> None:
+        super().__init__()
+        n, m, k = config.num_gaussians, config.num_nodes, config.basis_size
+        self.config = config
+        self.parents = layout.parents
+        for name, value in layout.buffers.items():
+            self.register_buffer(name, value)
+        self.register_buffer("num_head_parts", torch.tensor(layout.num_head_parts))
+        self._head_parts = layout.num_head_parts
+        identity = torch.zeros(n, 4)
+        identity[:, 0] = 1
+        logit = math.log(config.initial_opacity / (1 - config.initial_opacity))
+        self.rotation = nn.Parameter(identity)
+        self.scale = nn.Parameter(torch.full((n, 3), math.log(config.initial_spacing * layout.spacing)))
+        self.color = nn.Parameter(torch.zeros(n, 3))
+        self.opacity = nn.Parameter(torch.full((n,), logit))
+        self.free_offset = nn.Parameter(torch.zeros(n, 3))
+        self.node_offset = nn.Parameter(torch.zeros(m, 3))
+        self.node_basis = nn.Parameter(torch.zeros(m, 3, k))
+        for name in ATTRIBUTES:
+            self.register_parameter(f"{name}_basis", nn.Parameter(torch.zeros(n, WIDTH[name], k)))
+            self.register_buffer(f"{name}_index", torch.arange(n))
+        generator = torch.Generator().manual_seed(config.seed)
+        sizes = (features.NUM_INPUTS, *config.hidden_widths, 2 * k)
+        weights, biases = features.init_layers(config.num_parts, sizes, generator)
+        self.mlp_weights = nn.ParameterList(weights)
+        self.mlp_biases = nn.ParameterList(biases)
+
+    def basis(self, attribute: str) -> nn.Parameter:
+        """[kept, a, K] basis of "rotation", "scale" or "color"."""
+        return self.get_parameter(f"{attribute}_basis")
+
+    def index(self, attribute: str) -> Int[Tensor, " kept"]:
+        """Gaussians that keep a corrective of this attribute, ascending."""
+        return self.get_buffer(f"{attribute}_index")
+
+    def neutral(self, attribute: str) -> nn.Parameter:
+        """[n, a] pose-independent attribute: quaternion, log scale or colour."""
+        return self.get_parameter(attribute)
+
+    @property
+    def is_pruned(self) -> bool:
+        return any(len(self.index(name)) < self.config.num_gaussians for name in ATTRIBUTES)
+
+    def features(self, pose: Float[Tensor, "55 3"], expression: Float[Tensor, " e"]) -> Float[Tensor, "p features"]:
+        """Local pose features of every part, [P, 2K]."""
+        x = features.pose_inputs(pose, expression)
+        return features.local_features(x, list(self.mlp_weights), list(self.mlp_biases), self._head_parts)
+
+    def correctives(self, e: Float[Tensor, "p features"]) -> dict[str, Float[Tensor, "kept a"]]:
+        """Attribute correctives of the kept Gaussians for one pose."""
+        local = e[:, : self.config.basis_size]
+        part = self.get_buffer("part")
+        return {name: blendshapes.correctives(self.basis(name), local, part[self.index(name)]) for name in ATTRIBUTES}
+
+    def canonical_position(self, dx: Float[Tensor, "m 3"]) -> Float[Tensor, "n 3"]:
+        """Template position + interpolated node displacement + bounded free offset, metres."""
+        moved = control_points.interpolate_nodes(dx, self.get_buffer("node_index"), self.get_buffer("node_weight"))
+        return self.get_buffer("base_position") + moved + self.config.free_offset_m * torch.tanh(self.free_offset)
+
+    def forward(
+        self,
+        pose: Float[Tensor, "55 3"],
+        transl: Float[Tensor, " 3"],
+        expression: Float[Tensor, " e"],
+        use_correctives: bool = True,
+    ) -> AvatarOutput:
+        """Posed Gaussians of one pose; without correctives (warm-up, baseline) only the neutral avatar is skinned."""
+        attributes: dict[str, Tensor] = {name: self.neutral(name) for name in ATTRIBUTES}
+        deltas: dict[str, Tensor] = {}
+        if use_correctives:
+            e = self.features(pose, expression)
+            deltas = self.correctives(e)
+            for name in ATTRIBUTES:
+                attributes[name] = blendshapes.add_correctives(attributes[name], deltas[name], self.index(name))
+            node_e = e[self.get_buffer("node_part"), self.config.basis_size :]
+            dx = control_points.node_displacements(self.node_offset, self.node_basis, node_e)
+        else:
+            dx = control_points.node_displacements(self.node_offset, None, None)
+        scales = attributes["scale"].exp()
+        half = quat_to_rotmat(attributes["rotation"]) * scales[:, None, :]
+        G = skinning.joint_transforms(
+            pose, transl, self.get_buffer("joint_rest"), self.parents, self.get_buffer("inverse_bind")
+        )
+        T = skinning.blend_transforms(G, self.get_buffer("skin_index"), self.get_buffer("skin_weight"))
+        means, covariances = skinning.skin(T, self.canonical_position(dx), half)
+        colors = (attributes["color"] + 0.5).clamp_min(0)
+        gaussians = PosedGaussians(means, covariances, colors, self.opacity.sigmoid())
+        return AvatarOutput(gaussians, scales, deltas, dx)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters by learning rate: one name per group."""
+        return {
+            "rotation": [self.rotation],
+            "scale": [self.scale],
+            "color": [self.color],
+            "opacity": [self.opacity],
+            "free_offset": [self.free_offset],
+            "node_offset": [self.node_offset],
+            "node_basis": [self.node_basis],
+            "bases": [self.basis(name) for name in ATTRIBUTES],
+            "mlp": [*self.mlp_weights, *self.mlp_biases],
+        }
+
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Resize bases to a pruned checkpoint in place, so that optimisers made before loading keep their parameters."""
+        for name in ATTRIBUTES:
+            for kind, own in (("basis", self.basis(name)), ("index", self.index(name))):
+                stored = state_dict.get(f"{prefix}{name}_{kind}")
+                if stored is not None and stored.shape != own.shape:
+                    own.data = own.new_zeros(stored.shape)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self._head_parts = int(self.get_buffer("num_head_parts"))

@@ -1,0 +1,251 @@
+"""The nerfstudio model: wiring of capture, avatar, rasteriser, losses and pruning. No maths of its own."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.data.scene_box import OrientedBox
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.models.base_model import Model, ModelConfig
+from nerfstudio.utils.rich_utils import CONSOLE
+from nerfstudio.viewer.viewer_elements import ViewerSlider
+from torch import Tensor, nn
+
+from . import losses, metrics
+from .avatar import Avatar, AvatarConfig, make_layout
+from .blendshapes import ATTRIBUTES
+from .body_model import load_body
+from .capture import Capture
+from .pruning import PruningConfig, PruningReport, corrective_statistics, prune
+from .render import rasterize, resolve_backend
+from .template import make_template
+
+
+@dataclass
+class LossConfig:
+    """Weights of the loss terms; a term is off at weight 0."""
+
+    perceptual_weight: float = 0.1
+    """Weight of the perceptual term (paper section 3.5)."""
+    perceptual: Literal["lpips-vgg", "ssim", "none"] = "lpips-vgg"
+    """Which perceptual term."""
+    perceptual_fallback: Literal["ssim", "none", "error"] = "ssim"
+    """What stands in when the VGG weights of "lpips-vgg" are not on this machine; "error" stops instead."""
+    scale_weight: float = 1.0
+    """Weight of the penalty on large Gaussians."""
+    scale_threshold_m: float = 0.01
+    """Standard deviations above this are penalised, metres."""
+    rotation_sparsity: float = 0.02
+    """Weight of the L1 norm of rotation correctives (stage 1 only)."""
+    log_scale_sparsity: float = 0.05
+    """Weight of the L1 norm of log-scale correctives (stage 1 only). The paper's 1.0 is for its 200,000 steps."""
+    color_sparsity: float = 0.002
+    """Weight of the L1 norm of colour correctives (stage 1 only)."""
+    smoothness_weight: float = 0.1
+    """Weight of the difference between neighbouring node displacements."""
+    edge_band_px: int = 0
+    """Pixels on either side of the mask's edge that do not count; for automatic masks (mmlphuman uses 5 at 2K)."""
+
+
+@dataclass
+class MobavatarModelConfig(ModelConfig):
+    """An animatable avatar with pruned local blendshapes (CVPR 2026, arXiv 2605.01854)."""
+
+    _target: type = field(default_factory=lambda: MobavatarModel)
+    enable_collider: bool = False
+    """Unused: Gaussians are not ray marched."""
+    avatar: AvatarConfig = field(default_factory=AvatarConfig)
+    """Sizes."""
+    pruning: PruningConfig = field(default_factory=PruningConfig)
+    """Budget."""
+    losses: LossConfig = field(default_factory=LossConfig)
+    """Loss terms."""
+    body: str = "open"
+    """Body model of the fit: "open" (shipped, CC0) or the path of your SMPL-X file or folder."""
+    gender: Literal["neutral", "male", "female"] = "neutral"
+    """Which file of an SMPL-X folder."""
+    template_mesh: Path | None = None
+    """OBJ or PLY in the canonical big pose, for loose clothing; None samples the body itself."""
+    rasterizer: Literal["auto", "gsplat", "torch"] = "auto"
+    """"gsplat" (CUDA), "torch" (any device, slow), "auto" takes gsplat on CUDA and says which."""
+    warmup_fraction: float = 0.007
+    """Share of the run before correctives are learnt (paper: 2,000 of 280,000 steps)."""
+    perceptual_fraction: float = 0.02
+    """Share of the run before the perceptual term starts (mmlphuman: 6,000 steps)."""
+    prune_fraction: float = 5 / 7
+    """Share of the run after which blendshapes are pruned; the rest is fine-tuning (200,000 of 280,000 steps)."""
+    correctives: bool = True
+    """False trains the baseline: the same Gaussians, skinning only, no pose-dependent correctives, no pruning."""
+
+
+class MobavatarModel(Model):
+    """See `MobavatarModelConfig`."""
+
+    config: MobavatarModelConfig
+
+    def populate_modules(self) -> None:
+        super().populate_modules()
+        capture: Capture = self.kwargs["metadata"]["capture"]
+        self.capture = capture
+        body = load_body(self.config.body, self.config.gender)
+        betas = torch.from_numpy(capture.fit.betas).float()
+        if len(betas) > body.num_betas:
+            raise ValueError(
+                f"{capture.root}: the fit has {len(betas)} shape coefficients, {body.name} takes {body.num_betas}; "
+                "give the body model that the capture was fitted with (--pipeline.model.body)"
+            )
+        self.body_name, self.body_license = body.name, body.license_note
+        template = make_template(body, betas, self.config.template_mesh)
+        self.avatar = Avatar(self.config.avatar, make_layout(template, tuple(body.parents), self.config.avatar))
+        self.register_buffer("fit_pose", torch.from_numpy(capture.fit.pose).float())
+        self.register_buffer("fit_transl", torch.from_numpy(capture.fit.transl).float())
+        self.register_buffer("fit_expression", torch.from_numpy(capture.fit.expression).float())
+        self.register_buffer("train_rows", torch.tensor(sorted(self.kwargs["metadata"]["train_frames"])))
+        self.perceptual = losses.make_perceptual(self.config.losses.perceptual, self.config.losses.perceptual_fallback)
+        self.backend = resolve_backend(self.config.rasterizer, torch.device(self.kwargs["device"]))
+        CONSOLE.log(f"Rasteriser: {self.backend} on {self.kwargs['device']}")
+        self.step, self.total_steps = 0, 0
+        self.pruning_report: PruningReport | None = None
+        self.viewer_frame = ViewerSlider(
+            "Frame", -1, -1, len(capture.frames) - 1, 1, hint="Row of the fit to show; -1 follows the camera's time"
+        )
+
+    def get_param_groups(self) -> dict[str, list[nn.Parameter]]:
+        return self.avatar.parameter_groups()
+
+    def get_training_callbacks(
+        self, training_callback_attributes: TrainingCallbackAttributes
+    ) -> list[TrainingCallback]:
+        trainer, optimizers = training_callback_attributes.trainer, training_callback_attributes.optimizers
+        assert trainer is not None and optimizers is not None
+        self.total_steps = trainer.config.max_num_iterations
+        pipeline: Any = training_callback_attributes.pipeline
+
+        def before(step: int) -> None:
+            self.step = step
+            if self.config.correctives and step >= self.prune_step and not self.avatar.is_pruned:
+                self.prune(list(optimizers.optimizers.values()))
+                pipeline.wrap_again()
+
+        return [TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], before)]
+
+    @property
+    def prune_step(self) -> int:
+        return round(self.config.prune_fraction * self.total_steps)
+
+    def uses_correctives(self) -> bool:
+        """Correctives are off in the baseline, and while a training run warms up."""
+        warming = self.training and self.step < self.config.warmup_fraction * self.total_steps
+        return self.config.correctives and not warming
+
+    def training_poses(self) -> list[tuple[Tensor, Tensor]]:
+        """(pose, expression) of every frame used in training."""
+        rows = self.get_buffer("train_rows").tolist()
+        return [(self.get_buffer("fit_pose")[r], self.get_buffer("fit_expression")[r]) for r in rows]
+
+    def prune(self, optimizers: list[torch.optim.Optimizer]) -> None:
+        """End of stage 1: keep the correctives that vary most over the training poses."""
+        statistics = corrective_statistics(self.avatar, self.training_poses())
+        self.pruning_report = prune(self.avatar, statistics, self.config.pruning, optimizers)
+        CONSOLE.log(f"Step {self.step}: {self.pruning_report.describe()}")
+
+    def row_of(self, camera: Cameras) -> Tensor:
+        """Row of the fit to show (0-dim): the viewer's slider, the image's own row, or the camera's time in 0..1."""
+        last = len(self.get_buffer("fit_pose")) - 1
+        if not self.training and self.viewer_frame.value >= 0:
+            return torch.tensor(int(self.viewer_frame.value), device=self.device)
+        if camera.metadata is not None and "pose_row" in camera.metadata:
+            return camera.metadata["pose_row"].flatten()[0].to(self.device).long()
+        if camera.times is not None:
+            return (camera.times.flatten()[0].to(self.device) * last).round().long().clamp(0, last)
+        return torch.tensor(0, device=self.device)
+
+    def background(self) -> Tensor:
+        """White, or random while training (a pure function of the step, so that a resumed run sees the same)."""
+        if not self.training:
+            return torch.ones(3, device=self.device)
+        generator = torch.Generator().manual_seed(self.config.avatar.seed * 1_000_003 + self.step)
+        return torch.rand(3, generator=generator).to(self.device)
+
+    def get_outputs(self, ray_bundle: Any) -> dict[str, Any]:
+        """Render one pose for one or several cameras. [h, w, c] for a single evaluation camera, else [b, h, w, c]."""
+        camera: Cameras = ray_bundle
+        row = self.row_of(camera)
+        posed = self.avatar(
+            self.get_buffer("fit_pose")[row],
+            self.get_buffer("fit_transl")[row],
+            self.get_buffer("fit_expression")[row],
+            self.uses_correctives(),
+        )
+        T_cam_world, K, width, height = opencv_cameras(camera, self.device)
+        background = self.background()
+        drawn = rasterize(posed.gaussians, T_cam_world, K, width, height, background, self.backend)
+        outputs: dict[str, Any] = {"rgb": drawn.rgb, "accumulation": drawn.alpha, "depth": drawn.depth}
+        if not self.training and len(T_cam_world) == 1:
+            outputs = {k: v[0] for k, v in outputs.items()}
+        return outputs | {"background": background, "posed": posed} if self.training else outputs
+
+    @torch.no_grad()
+    def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> dict[str, Tensor]:
+        """A whole picture; a viewer's crop box is not used."""
+        return self.get_outputs(camera.to(self.device))
+
+    def get_metrics_dict(self, outputs: dict[str, Any], batch: dict[str, Any]) -> dict[str, Tensor]:
+        """PSNR of the training pictures over their own background, cheap enough for every step."""
+        if "background" not in outputs:
+            return {}
+        target = losses.composite(batch["image"], batch["mask"], outputs["background"])
+        error = (outputs["rgb"].detach() - target).square().mean()
+        return {"psnr": -10 * torch.log10(error.clamp_min(1e-10))}
+
+    def get_loss_dict(
+        self, outputs: dict[str, Any], batch: dict[str, Any], metrics_dict: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """The paper's terms, section 3.5; while evaluating only the photometric one."""
+        weights = self.config.losses
+        image, mask, rgb = (x if x.ndim == 4 else x[None] for x in (batch["image"], batch["mask"], outputs["rgb"]))
+        background = outputs.get("background", torch.ones(3, device=self.device))
+        target = losses.composite(image, mask, background)
+        band = losses.edge_band_weight(mask, weights.edge_band_px)
+        terms = {"l1": losses.photometric_l1(rgb, target, band)}
+        if not self.training:
+            return terms
+        posed = outputs["posed"]
+        if weights.perceptual_weight > 0 and self.step >= self.config.perceptual_fraction * self.total_steps:
+            terms["perceptual"] = weights.perceptual_weight * self.perceptual(rgb, target, mask, background)
+        terms["scale"] = weights.scale_weight * losses.scale_penalty(posed.scales, weights.scale_threshold_m)
+        neighbours = self.avatar.get_buffer("node_neighbours")
+        terms["smooth"] = weights.smoothness_weight * losses.node_smoothness(posed.node_displacement, neighbours)
+        if posed.correctives and not self.avatar.is_pruned:
+            deltas = (posed.correctives[name] for name in ATTRIBUTES)
+            terms["sparsity"] = losses.corrective_sparsity(
+                *deltas, weights.rotation_sparsity, weights.log_scale_sparsity, weights.color_sparsity
+            )
+        return terms
+
+    def get_image_metrics_and_images(
+        self, outputs: dict[str, Tensor], batch: dict[str, Any]
+    ) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """Full-frame and crop metrics of one held-out picture, and prediction beside ground truth."""
+        image, mask = batch["image"].to(self.device), batch["mask"].to(self.device)
+        target = losses.composite(image[None], mask[None], torch.ones(3, device=self.device))[0]
+        values = metrics.image_metrics(outputs["rgb"], image, mask)
+        side_by_side = torch.cat([target, outputs["rgb"].clamp(0, 1)], 1)
+        return values, {"img": side_by_side}
+
+
+def opencv_cameras(camera: Cameras, device: torch.device | str) -> tuple[Tensor, Tensor, int, int]:
+    """World-to-camera [c, 4, 4] with OpenCV axes, intrinsics [c, 3, 3], width, height of nerfstudio cameras.
+
+    nerfstudio keeps camera-to-world with OpenGL axes (y up, z backwards). All cameras must have one size.
+    """
+    flat = camera.reshape((-1,)) if camera.shape != (1,) else camera
+    c2w = flat.camera_to_worlds.to(device)
+    R = (c2w[:, :3, :3] * torch.tensor([1.0, -1.0, -1.0], device=device)).transpose(1, 2)
+    T = torch.eye(4, device=device).repeat(len(c2w), 1, 1)
+    T[:, :3, :3] = R
+    T[:, :3, 3] = -(R @ c2w[:, :3, 3:])[..., 0]
+    K = flat.get_intrinsics_matrices().to(device)
+    return T, K, int(flat.width[0].item()), int(flat.height[0].item())

@@ -1,0 +1,46 @@
+"""Adds `mobavatar` to the subcommands of nerfstudio's `ns-export`.
+
+nerfstudio has no entry point for exporters: `ns-export` calls `tyro.cli(Commands)` with a fixed union. Plugins are
+discovered before that union exists, so `tyro.cli` is wrapped once, and when it is handed exactly that union, the union
+is rebuilt with our member and written back to nerfstudio's module, so that another plugin doing the same keeps ours.
+Should nerfstudio ever call something else, `mobavatar export` still does the work.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, Union, get_args
+
+EXPORTER_MODULES = ("nerfstudio.scripts.exporter", "__main__")
+
+
+def install() -> None:
+    """Wrap `tyro.cli`; calling it again does nothing."""
+    import tyro
+
+    if not getattr(tyro.cli, "adds_mobavatar", False):
+        tyro.cli = _wrap(tyro.cli)
+
+
+def _wrap(cli: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(cli)
+    def wrapped(f: Any, *args: Any, **kwargs: Any) -> Any:
+        for name in EXPORTER_MODULES:
+            module = sys.modules.get(name)
+            if module is not None and hasattr(module, "ExportGaussianSplat") and getattr(module, "Commands", None) is f:
+                module.Commands = f = _with_ours(f)  # pyright: ignore[reportAttributeAccessIssue]
+        return cli(f, *args, **kwargs)
+
+    wrapped.adds_mobavatar = True  # pyright: ignore[reportAttributeAccessIssue]
+    return wrapped
+
+
+def _with_ours(commands: Any) -> Any:
+    import tyro
+
+    from .web_export.export import ExportMobavatar
+
+    union, *markers = get_args(commands)
+    ours = Annotated[ExportMobavatar, tyro.conf.subcommand(name="mobavatar")]
+    members = Union[(*get_args(union), ours)]  # noqa: UP007 - built from a runtime tuple
+    return Annotated[(members, *markers)]  # pyright: ignore[reportReturnType]

@@ -1,0 +1,46 @@
+"""Optimiser and schedule settings that nerfstudio lacks: fused Adam, and a decay that follows the length of the run."""
+
+from dataclasses import dataclass, field
+
+import torch
+from nerfstudio.engine.optimizers import OptimizerConfig
+from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+
+@dataclass
+class FusedAdamConfig(OptimizerConfig):
+    """Adam in one kernel per group, on CPU and CUDA alike."""
+
+    _target: type = torch.optim.Adam
+    eps: float = 1e-15
+    """Added to the denominator; far below the second moments of splat gradients."""
+    fused: bool = True
+    """One fused kernel instead of one per tensor operation."""
+
+
+@dataclass
+class DecaySchedulerConfig(SchedulerConfig):
+    """Exponential decay from the initial rate to `final_factor` times it."""
+
+    _target: type = field(default_factory=lambda: DecayScheduler)
+    final_factor: float = 0.1
+    """Rate at the end of the run as a multiple of the rate at its start."""
+    max_steps: int | None = None
+    """Steps over which to decay; None takes the trainer's max_num_iterations."""
+
+
+class DecayScheduler(Scheduler):
+    """Multiplies the rate by `final_factor ** (step / max_steps)`.
+
+    nerfstudio's own exponential decay leaves numpy scalars in its state, which torch refuses to load with
+    `weights_only=True`; this one keeps Python floats.
+    """
+
+    config: DecaySchedulerConfig
+
+    def get_scheduler(self, optimizer: torch.optim.Optimizer, lr_init: float) -> LRScheduler:
+        steps = self.config.max_steps
+        if steps is None:
+            raise ValueError("max_steps of the decay is not set; train through MobavatarTrainer, which sets it")
+        return LambdaLR(optimizer, lambda step: self.config.final_factor ** min(step / max(steps, 1), 1.0))

@@ -1,0 +1,200 @@
+"""`ns-export mobavatar`: from a training run to a folder that any static web server can serve."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from .. import __version__
+from ..capture import Capture
+from ..gaussians import PosedGaussians
+from ..render import rasterize, resolve_backend
+from . import bundle, pose_sequence
+from .evaluate import Pose, evaluate
+from .from_avatar import avatar_arrays
+
+AVATAR_FILE, MOTION_FILE, POSTER_FILE, README_FILE = "avatar.mobavatar", "motion.pose.json", "poster.jpg", "README.txt"
+
+README = """This folder is a web page that shows an animatable avatar. Copy it to any web server and open index.html there
+(over https, or on localhost: browsers offer WebGPU nowhere else). Opening the file from disk does not work.
+
+avatar.mobavatar    the avatar ({gaussians:,} Gaussians; format: FORMAT.md of nerfstudio-mobavatar)
+motion.pose.json    {frames} poses at {fps:g} frames a second
+poster.jpg          picture shown while the avatar loads
+index.html, *.js    the viewer
+
+Body model: {body}. {license}
+Made with nerfstudio-mobavatar {version}.
+"""
+
+
+class ExportError(RuntimeError):
+    """Nothing was written; the message says why and what to do."""
+
+
+@dataclass
+class ExportMobavatar:
+    """Write the avatar, its training motion and the WebGPU viewer into one self-contained folder."""
+
+    load_config: Path
+    """The config.yml that training wrote."""
+    output_dir: Path
+    """Folder to write; it must be empty or absent unless --overwrite is given."""
+    overwrite: bool = False
+    """Replace the files of an earlier export in a folder that is not empty; other files stay."""
+    poster_height: int = 960
+    """Height of the poster picture, pixels (3:4 portrait)."""
+
+    def main(self) -> None:
+        """Check the folder first, then load the run, write to a temporary folder beside it, move into place."""
+        check_output_dir(self.output_dir, self.overwrite)
+        if not self.load_config.is_file():
+            raise ExportError(f"{self.load_config}: no such file; give the config.yml inside the run's output folder")
+        from nerfstudio.utils.eval_utils import eval_setup
+        from nerfstudio.utils.rich_utils import CONSOLE
+
+        _, pipeline, checkpoint, step = eval_setup(self.load_config, test_mode="test")
+        model: Any = pipeline.model
+        if not hasattr(model, "avatar"):
+            raise ExportError(f"{self.load_config}: trained by {type(model).__name__}; expected a mobavatar run")
+        CONSOLE.log(f"Exporting {checkpoint.name} (step {step})")
+        if not model.avatar.is_pruned and model.config.correctives:
+            CONSOLE.log(
+                "This checkpoint is from before pruning: every Gaussian keeps its correctives, the file is large."
+            )
+        sizes = write_bundle(model, self.output_dir, self.poster_height)
+        for name, size in sizes.items():
+            CONSOLE.print(f"  {name:<20} {size / 1e6:8.2f} MB")
+        CONSOLE.print(
+            f"Done: serve {self.output_dir} with any web server, for example: mobavatar view {self.output_dir}"
+        )
+
+
+def check_output_dir(folder: Path, overwrite: bool) -> None:
+    """Raise `ExportError` if the folder cannot be written or has files that were not asked to be replaced."""
+    if folder.exists() and not folder.is_dir():
+        raise ExportError(f"{folder} is a file; expected a folder to write into")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise ExportError(f"{folder} is not empty; nothing was written. Choose another folder or give --overwrite")
+    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not os.access(existing, os.W_OK):
+        raise ExportError(f"{existing} is not writable; nothing was written. Choose another folder")
+
+
+def write_bundle(model: Any, folder: Path, poster_height: int) -> dict[str, int]:
+    """Write every file next to `folder` first and move them in at the end. Returns bytes by file name."""
+    capture: Capture = model.capture
+    rows = model.get_buffer("train_rows").tolist()
+    poses = motion(model, rows)
+    center, radius, front = person_sphere(model, rows[0])
+    meta = {
+        "generator": f"nerfstudio-mobavatar {__version__}",
+        "up": list(capture.up),
+        "front": front.tolist(),
+        "center": center.tolist(),
+        "radius": radius,
+        "fps": capture.fps,
+        "body": model.body_name,
+        "body_license": model.body_license,
+        "training_frames": [int(capture.frames[r]) for r in (rows[0], rows[-1])],
+    }
+    arrays = avatar_arrays(model.avatar, meta)
+    data = bundle.encode(arrays)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        staging = Path(temporary)
+        (staging / AVATAR_FILE).write_bytes(data)
+        pose_sequence.write(staging / MOTION_FILE, poses, [capture.frames[r] for r in rows])
+        picture = poster(bundle.decode(data), poses[0], meta, poster_height, model.device)
+        if not cv2.imwrite(str(staging / POSTER_FILE), picture[..., ::-1]):
+            raise ExportError(f"{staging / POSTER_FILE} could not be written; is the disk full?")
+        text = README.format(
+            gaussians=len(arrays.position),
+            frames=len(poses),
+            fps=capture.fps,
+            body=model.body_name,
+            license=model.body_license,
+            version=__version__,
+        )
+        (staging / README_FILE).write_text(text)
+        copy_viewer(staging)
+        folder.mkdir(exist_ok=True)
+        for file in sorted(staging.iterdir()):
+            os.replace(file, folder / file.name)
+    return {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()}
+
+
+def copy_viewer(folder: Path) -> None:
+    """The built page, as it ships inside this package."""
+    with as_file(files("nerfstudio_mobavatar.web_export") / "viewer" / "dist") as dist:
+        if not (dist / "index.html").is_file():
+            raise ExportError(f"{dist} has no built viewer; run 'npm ci && npm run build' in web_export/viewer")
+        for file in sorted(dist.iterdir()):
+            shutil.copyfile(file, folder / file.name)
+
+
+def motion(model: Any, rows: list[int]) -> list[Pose]:
+    """The training motion as a pose sequence."""
+    pelvis = model.avatar.get_buffer("joint_rest")[0].cpu().numpy().astype(np.float64)
+    pose, transl, expression = (
+        model.get_buffer(f"fit_{name}").cpu().numpy() for name in ("pose", "transl", "expression")
+    )
+    return [pose_sequence.from_smplx(pose[r], transl[r], expression[r], pelvis) for r in rows]
+
+
+def person_sphere(model: Any, row: int) -> tuple[np.ndarray, float, np.ndarray]:
+    """Centre [3] and radius (metres) of the person in one frame, and the horizontal direction it faces [3]."""
+    with torch.no_grad():
+        fit = (model.get_buffer(f"fit_{name}")[row] for name in ("pose", "transl", "expression"))
+        means = model.avatar(*fit, False).gaussians.means.cpu().numpy()
+    center = 0.5 * (means.min(0) + means.max(0))
+    radius = float(np.linalg.norm(means - center, axis=1).max())
+    up = np.array(model.capture.up)
+    root = pose_sequence.rotation_matrices(model.get_buffer("fit_pose")[row, 0].cpu().numpy().astype(np.float64))
+    front = root[:, 2] - up * (root[:, 2] @ up)
+    if np.linalg.norm(front) < 0.1:  # lying down: any horizontal direction will do
+        front = np.roll(up, 1)
+    return center, radius, front / np.linalg.norm(front)
+
+
+def look_at(eye: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """World-to-camera [4, 4], OpenCV axes."""
+    forward = (target - eye) / np.linalg.norm(target - eye)
+    right = np.cross(forward, up)
+    right /= np.linalg.norm(right)
+    R = np.stack([right, np.cross(forward, right), forward])
+    T = np.eye(4)
+    T[:3, :3], T[:3, 3] = R, -R @ eye
+    return T
+
+
+def front_camera(meta: dict[str, Any], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """`T_cam_world` [4, 4] and `K` [3, 3] of a camera that sees the whole person from the front."""
+    center, up, front = (np.array(meta[k], np.float64) for k in ("center", "up", "front"))
+    distance = 3.2 * meta["radius"]
+    focal = 0.5 * min(height, width * 4 / 3) * distance / (1.08 * meta["radius"])
+    K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    return look_at(center + distance * front, center, up), K
+
+
+def poster(
+    arrays: bundle.AvatarArrays, pose: Pose, meta: dict[str, Any], height: int, device: torch.device
+) -> np.ndarray:
+    """[h, w, 3] uint8 rgb: what the exported file looks like, not what the training model does."""
+    width = height * 3 // 4
+    T, K = front_camera(meta, width, height)
+    posed = evaluate(arrays, pose)
+    values = (posed.mean, posed.covariance, posed.color, posed.opacity)
+    gaussians = PosedGaussians(*(torch.from_numpy(np.asarray(x, np.float32)).to(device) for x in values))
+    camera = (torch.from_numpy(x).float()[None].to(device) for x in (T, K))
+    white = torch.full((3,), 0.94, device=device)
+    with torch.no_grad():
+        drawn = rasterize(gaussians, *camera, width, height, white, resolve_backend("auto", device))
+    return (drawn.rgb[0].clamp(0, 1) * 255).round().byte().cpu().numpy()
