@@ -217,7 +217,7 @@ class Avatar(nn.Module):
         }
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Resize bases to a pruned checkpoint in place, so that optimisers made before loading keep their parameters."""
+        """Resize bases to a pruned checkpoint in place: optimisers made before loading keep their parameters."""
         for name in ATTRIBUTES:
             for kind, own in (("basis", self.basis(name)), ("index", self.index(name))):
                 stored = state_dict.get(f"{prefix}{name}_{kind}")

@@ -1,4 +1,4 @@
-"""What nerfstudio registers: two methods and the dataparsers. `ns-train` imports this for every plugin: keep it light."""
+"""What nerfstudio registers: two methods and the dataparsers. Every `ns-*` tool imports this: keep it light."""
 
 from typing import Any
 

@@ -42,5 +42,5 @@ def _with_ours(commands: Any) -> Any:
 
     union, *markers = get_args(commands)
     ours = Annotated[ExportMobavatar, tyro.conf.subcommand(name="mobavatar")]
-    members = Union[(*get_args(union), ours)]  # noqa: UP007 - built from a runtime tuple
+    members = Union[(*get_args(union), ours)]  # built from a runtime tuple
     return Annotated[(members, *markers)]  # pyright: ignore[reportReturnType]

@@ -76,7 +76,7 @@ def nearest(points: Float[ndarray, "n 3"], targets: Float[ndarray, "m 3"], k: in
 
 
 def morton_order(points: Float[ndarray, "n 3"]) -> Int[ndarray, " n"]:
-    """Permutation that sorts points along a 3D Z-order curve of 10 bits an axis: neighbours in space stay neighbours."""
+    """Permutation along a 3D Z-order curve of 10 bits an axis: neighbours in space stay neighbours."""
     low, high = points.min(0), points.max(0)
     cell = ((points - low) / np.maximum(high - low, 1e-9) * 1023).astype(np.int64)
     code = np.zeros(len(points), np.int64)

@@ -55,8 +55,8 @@ def make_template(body: Body, betas: Float[Tensor, " b"], mesh: Path | None = No
         distance, index = nearest(own_vertices, vertices, 3)
         if np.median(distance[:, 0]) > 0.25:
             raise ValueError(
-                f"{mesh}: the template mesh lies {np.median(distance[:, 0]):.2f} m (median) away from the body; expected a "
-                "mesh in metres, in the canonical big pose (T-pose, hips turned out by 25 degrees) of the same body"
+                f"{mesh}: the template mesh lies {np.median(distance[:, 0]):.2f} m (median) from the body; expected "
+                "a mesh in metres, in the canonical big pose (T-pose, hips turned out by 25 degrees) of the same body"
             )
         share = 1 / np.maximum(distance, 1e-4)
         weights = np.einsum("nk,nkj->nj", share / share.sum(1, keepdims=True), weights[index])

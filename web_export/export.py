@@ -22,7 +22,7 @@ from .from_avatar import avatar_arrays
 
 AVATAR_FILE, MOTION_FILE, POSTER_FILE, README_FILE = "avatar.mobavatar", "motion.pose.json", "poster.jpg", "README.txt"
 
-README = """This folder is a web page that shows an animatable avatar. Copy it to any web server and open index.html there
+README = """This folder is a web page that shows an animatable avatar. Copy it to any web server and open index.html
 (over https, or on localhost: browsers offer WebGPU nowhere else). Opening the file from disk does not work.
 
 avatar.mobavatar    the avatar ({gaussians:,} Gaussians; format: FORMAT.md of nerfstudio-mobavatar)
@@ -127,7 +127,7 @@ def write_bundle(model: Any, folder: Path, poster_height: int) -> dict[str, int]
         copy_viewer(staging)
         folder.mkdir(exist_ok=True)
         for file in sorted(staging.iterdir()):
-            os.replace(file, folder / file.name)
+            file.replace(folder / file.name)
     return {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()}
 
 
