@@ -1,0 +1,291 @@
+"""Capture -> batches, streamed from disk: memory is bounded by a few steps of cropped uint8 pictures.
+
+Training: `next_train(step)` gives the crops of several cameras that look at one pose, loaded by worker processes that
+know from the step alone what to load (`stream.py`). Evaluation: full frames, one at a time, read when they are asked
+for. nerfstudio's own `FullImageDatamanager` would hold every picture in memory; it is the base class because
+`ns-render` and `ns-eval` accept only managers of its kind.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.configs.dataparser_configs import AnnotatedDataParserUnion
+from nerfstudio.data.datamanagers.full_images_datamanager import FullImageDatamanager, FullImageDatamanagerConfig
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from nerfstudio.data.datasets.base_dataset import InputDataset
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from nerfstudio_mobavatar.capture import CaptureError
+from nerfstudio_mobavatar.dataparsers.base import nerfstudio_pose
+from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
+from nerfstudio_mobavatar.images import UndistortMaps, load_picture
+from nerfstudio_mobavatar.stream import StepDataset, StepSampler, init_worker
+
+LAST_STEP = 2**40
+"""The stream of steps has no end of its own; the trainer stops."""
+
+
+class AvatarDataset(InputDataset):
+    """Full pictures in nerfstudio's shape, each read from disk when it is asked for.
+
+    Images are RGB, masks the matte, both undistorted and scaled. `dataset[i]` holds floats in 0..1 (what the viewer's
+    thumbnails and `ns-render dataset` expect), `get_data(i, "uint8")` bytes.
+    """
+
+    def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0):
+        # Not super().__init__: it deep-copies the metadata, which is the whole capture, and rescales the cameras.
+        Dataset.__init__(self)
+        if scale_factor != 1.0:
+            raise CaptureError(
+                f"camera_res_scale_factor is {scale_factor}; expected 1.0. Use the dataparser's --image-scale instead."
+            )
+        self._dataparser_outputs = dataparser_outputs
+        self.scale_factor = scale_factor
+        self.scene_box = dataparser_outputs.scene_box
+        self.metadata = dataparser_outputs.metadata
+        self.cameras = dataparser_outputs.cameras
+        self.mask_color = None
+        # A list of its own: the manager removes entries, and the base class has one list for all instances.
+        self.exclude_batch_keys_from_device = ["image", "mask"]
+        self._maps = UndistortMaps()
+
+    def load(self, image_idx: int) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
+        """Picture and matte number `image_idx`. Raises `CaptureError` naming the file that is wrong."""
+        image = self.metadata["images"][image_idx]
+        return load_picture(image.image_path, image.mask_path, self.metadata["views"][image.camera], self._maps)
+
+    def get_numpy_image(self, image_idx: int) -> UInt8[np.ndarray, "h w 3"]:
+        return self.load(image_idx)[0]
+
+    def get_data(self, image_idx: int, image_type: Literal["uint8", "float32"] = "float32") -> dict[str, Any]:
+        """`image` [h,w,3] and `mask` [h,w,1] of the asked type, `image_idx`, `pose_row` and `split_tag`."""
+        image, matte = (torch.from_numpy(pixels) for pixels in self.load(image_idx))
+        data = {"image": image, "mask": matte[..., None]}
+        if image_type == "float32":
+            data = {key: value.float() / 255.0 for key, value in data.items()}
+        return {
+            **data,
+            "image_idx": image_idx,
+            "pose_row": self.metadata["images"][image_idx].frame,
+            "split_tag": self.metadata["split_tags"][image_idx],
+        }
+
+
+class LazyEvalLoader:
+    """(camera, batch) of every evaluation picture in order, loaded while iterating; can be iterated again."""
+
+    def __init__(self, dataset: AvatarDataset, device: torch.device | str):
+        self._dataset = dataset
+        self._device = device
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __iter__(self) -> Iterator[tuple[Cameras, dict[str, Any]]]:
+        return (self.get(i) for i in range(len(self)))
+
+    def get(self, image_idx: int) -> tuple[Cameras, dict[str, Any]]:
+        """One full frame: `Cameras` of shape [1] and its uint8 batch, on the device."""
+        camera = self._dataset.cameras[image_idx : image_idx + 1].to(self._device)
+        batch = self._dataset.get_data(image_idx, "uint8")
+        return camera, {k: v.to(self._device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
+
+@dataclass
+class AvatarDataManagerConfig(FullImageDatamanagerConfig):
+    """Options of the streaming datamanager. Of the inherited ones only `data`, `dataparser` and
+    `train_cameras_sampling_seed` (the seed of poses and cameras) have an effect: nothing is cached."""
+
+    _target: type = field(default_factory=lambda: AvatarDataManager)
+    """Datamanager class."""
+    dataparser: AnnotatedDataParserUnion = field(default_factory=AutoDataParserConfig)
+    """What reads the capture; by default the folder's layout decides."""
+    cache_images: Literal["cpu", "gpu"] = "cpu"
+    """Without effect."""
+    cameras_per_step: int = 4
+    """Pictures per training step and rank, all of the same pose (fewer if the pose has fewer cameras)."""
+    crop_margin: int = 16
+    """Pixels of background kept around the person in training crops (after scaling)."""
+    num_workers: int | None = None
+    """Loading processes per rank. 0: load in the training process. None: the CPU cores this process may use, shared by
+    the ranks, at most 8."""
+    prefetch_steps: int = 2
+    """Steps each worker loads ahead; `num_workers * prefetch_steps` steps of crops are in memory at most."""
+    worker_timeout: float = 120.0
+    """Seconds after which a step that does not arrive is an error."""
+
+
+class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
+    """Streams training crops and evaluation pictures; see the module's docstring.
+
+    `next_train(step)` -> `Cameras` [b] of the crops on the device (`metadata`: `pose_row` [b,1], `cam_idx` [b,1],
+    `image_size` (width, height) as numbers that need no device read) and a batch with `image` uint8 [b,h,w,3], `mask`
+    uint8 [b,h,w,1] (0..255), `pose_row` (int), `image_idx` [b].
+    """
+
+    config: AvatarDataManagerConfig
+
+    def __init__(
+        self,
+        config: AvatarDataManagerConfig,
+        device: torch.device | str = "cpu",
+        test_mode: Literal["test", "val", "inference"] = "val",
+        world_size: int = 1,
+        local_rank: int = 0,
+        **kwargs: Any,
+    ):
+        # OpenCV's thread pool does not survive the fork of the workers: it must not exist before.
+        cv2.setNumThreads(0)
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        self.rank = torch.distributed.get_rank() if distributed else local_rank
+        self._steps: Iterator[dict[str, Any]] | None = None
+        self._next_step = 0
+        self._rays_per_batch: int | None = None
+        super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
+
+    def create_train_dataset(self) -> AvatarDataset:
+        return AvatarDataset(self.train_dataparser_outputs, self.config.camera_res_scale_factor)
+
+    def create_eval_dataset(self) -> AvatarDataset:
+        outputs = self.dataparser.get_dataparser_outputs(split=self.test_split)
+        return AvatarDataset(outputs, self.config.camera_res_scale_factor)
+
+    @cached_property
+    def step_dataset(self) -> StepDataset:
+        """Step -> crops, the same in every process."""
+        metadata = self.train_dataset.metadata
+        of_pose: dict[int, list[int]] = {}
+        for index, image in enumerate(metadata["images"]):
+            of_pose.setdefault(image.frame, []).append(index)
+        sampler = StepSampler(
+            seed=self.config.train_cameras_sampling_seed,
+            rank=self.rank,
+            world_size=self.world_size,
+            cameras_per_step=self.config.cameras_per_step,
+            images_of_pose=tuple(tuple(indices) for indices in of_pose.values()),
+        )
+        return StepDataset(sampler, metadata["images"], metadata["views"], self.config.crop_margin)
+
+    @cached_property
+    def _train_poses(self) -> Tensor:
+        """Nerfstudio camera-to-world of every camera of the capture, [c,3,4] on the CPU."""
+        views = self.train_dataset.metadata["views"]
+        return nerfstudio_pose(torch.from_numpy(np.stack([view.T_cam_world for view in views])).double())
+
+    def num_workers(self) -> int:
+        """Loading processes of this rank."""
+        if self.config.num_workers is not None:
+            return self.config.num_workers
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, min(8, cores // self.world_size))
+
+    def _start(self, step: int) -> None:
+        """(Re)start the stream at a step; workers of an earlier stream end."""
+        self._steps = None
+        workers = self.num_workers()
+        loader = DataLoader(
+            self.step_dataset,
+            batch_size=None,
+            sampler=range(step, LAST_STEP),
+            num_workers=workers,
+            prefetch_factor=self.config.prefetch_steps if workers else None,
+            timeout=self.config.worker_timeout if workers else 0,
+            pin_memory=torch.device(self.device).type == "cuda",
+            worker_init_fn=init_worker,
+        )
+        self._steps = iter(loader)
+        self._next_step = step
+
+    def next_train(self, step: int) -> tuple[Cameras, dict[str, Any]]:
+        """The training data of `step`, whatever was asked for before."""
+        if self._steps is None or step != self._next_step:
+            self._start(step)
+        sample = self._take(step)
+        self._next_step = step + 1
+        self.train_count += 1
+        count, height, width = sample["image"].shape[:3]
+        self._rays_per_batch = count * height * width
+        batch = {
+            "image": sample["image"].to(self.device, non_blocking=True),
+            "mask": sample["mask"].to(self.device, non_blocking=True),
+            "image_idx": sample["image_idx"],
+            "pose_row": int(sample["pose_row"]),
+        }
+        return self._crop_cameras(sample, width, height), batch
+
+    def _take(self, step: int) -> dict[str, Any]:
+        """Next sample of the stream; on any error the workers end, so that none is left loading."""
+        assert self._steps is not None
+        try:
+            return next(self._steps)
+        except RuntimeError as error:
+            self._steps = None
+            raise RuntimeError(
+                f"step {step}: expected a sample from the {self.num_workers()} loading processes, found: {error}. If "
+                "one was killed, memory or shared memory (/dev/shm) is short: use fewer with --num-workers, or 0. If "
+                "the disk is slow, raise --worker-timeout."
+            ) from error
+        except BaseException:
+            self._steps = None
+            raise
+
+    def _crop_cameras(self, sample: dict[str, Any], width: int, height: int) -> Cameras:
+        camera, K = sample["camera"], sample["K"]
+        rows = len(self.train_dataset.metadata["capture"].frames)
+        pose_row = torch.full((len(camera), 1), int(sample["pose_row"]))
+        return Cameras(
+            camera_to_worlds=self._train_poses[camera],
+            fx=K[:, 0, 0],
+            fy=K[:, 1, 1],
+            cx=K[:, 0, 2],
+            cy=K[:, 1, 2],
+            width=torch.full((len(camera),), width),
+            height=torch.full((len(camera),), height),
+            times=pose_row[:, 0].float() / max(rows - 1, 1),
+            metadata={"pose_row": pose_row, "cam_idx": camera[:, None], "image_size": (width, height)},
+        ).to(self.device)
+
+    def next_eval(self, step: int) -> tuple[Cameras, dict[str, Any]]:
+        """A full evaluation picture, chosen by seed and step alone."""
+        return self.next_eval_image(step)
+
+    def next_eval_image(self, step: int) -> tuple[Cameras, dict[str, Any]]:
+        """A full evaluation picture, chosen by seed and step alone."""
+        rng = np.random.default_rng([self.config.train_cameras_sampling_seed, 2, step])
+        return self.fixed_indices_eval_dataloader.get(int(rng.integers(len(self.eval_dataset))))
+
+    @property
+    def fixed_indices_eval_dataloader(self) -> LazyEvalLoader:
+        """All evaluation pictures. Cheap to get: the viewer reads every attribute of the datamanager."""
+        return LazyEvalLoader(self.eval_dataset, self.device)
+
+    @property
+    def cached_train(self) -> Sequence[dict[str, Tensor]]:
+        """Nerfstudio's cache of pictures: there is none, pictures are streamed."""
+        return ()
+
+    @property
+    def cached_eval(self) -> Sequence[dict[str, Tensor]]:
+        """Nerfstudio's cache of pictures: there is none, pictures are streamed."""
+        return ()
+
+    def get_train_rays_per_batch(self) -> int:
+        """Pixels of the last training step; before the first, those of as many full frames."""
+        if self._rays_per_batch is None:
+            camera = self.train_dataset.cameras[0]
+            return int(camera.width) * int(camera.height) * self.config.cameras_per_step
+        return self._rays_per_batch
+
+    def get_eval_rays_per_batch(self) -> int:
+        """Pixels of one full frame."""
+        camera = self.eval_dataset.cameras[0]
+        return int(camera.width) * int(camera.height)

@@ -1,0 +1,199 @@
+"""From files to pixels: one picture and its matte as uint8, undistorted, scaled and cropped to the person.
+
+Geometry. `K` has pixel centres at half-integers, so scaling an image by `s` scales focal lengths and principal point
+by `s` and nothing else, and cropping at `(x0, y0)` subtracts `(x0, y0)` from the principal point. OpenCV's maps put
+pixel centres at integers; the half pixel is taken off before and never shows outside `UndistortMaps`. Pictures are
+scaled first and undistorted after: distortion is a function of normalised coordinates, so the two commute, and the
+maps are as small as the pictures.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from nerfstudio_mobavatar.capture import CaptureCamera, CaptureError
+
+PERSON_THRESHOLD = 128
+"""Matte value from which a pixel counts as the person: JPEG mattes ring around 0 and are soft between 5 and 250."""
+
+WINDOW_MULTIPLE = 16
+"""Sides of a crop window are multiples of this (the rasteriser's tile), so that few distinct sizes occur."""
+
+
+@dataclass(frozen=True)
+class CameraView:
+    """A camera as its *loaded* pictures have it: scaled, without distortion."""
+
+    name: str
+    K: Float[ndarray, "3 3"]
+    """Intrinsics of the scaled picture, pixel centres at half-integers."""
+    T_cam_world: Float[ndarray, "4 4"]
+    """World to camera, metres, OpenCV axes."""
+    width: int
+    height: int
+    distortion: Float[ndarray, " 5"]
+    """OpenCV k1, k2, p1, p2, k3 that loading removes."""
+    source_width: int
+    source_height: int
+
+
+@dataclass(frozen=True)
+class Box:
+    """Half-open pixel rectangle `x0 <= x < x1`, `y0 <= y < y1`; empty when `x1 <= x0`."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    @property
+    def width(self) -> int:
+        return max(self.x1 - self.x0, 0)
+
+    @property
+    def height(self) -> int:
+        return max(self.y1 - self.y0, 0)
+
+
+def scaled_view(camera: CaptureCamera, image_scale: float = 1.0, max_image_side: int = 0) -> CameraView:
+    """The view of a camera whose pictures are shrunk by `image_scale`, and further until the longest side is at most
+    `max_image_side` pixels (0: no limit). Sides are rounded to whole pixels and `K` follows the rounded sides."""
+    if not 0 < image_scale <= 1:
+        raise CaptureError(
+            f"image_scale is {image_scale}; expected 0 < image_scale <= 1 (pictures are never enlarged)."
+        )
+    scale = image_scale
+    if max_image_side > 0:
+        scale = min(scale, max_image_side / max(camera.width, camera.height))
+    width, height = max(round(camera.width * scale), 1), max(round(camera.height * scale), 1)
+    shrink = np.diag([width / camera.width, height / camera.height, 1.0])
+    return CameraView(
+        name=camera.name,
+        K=shrink @ camera.K.astype(np.float64),
+        T_cam_world=camera.T_cam_world,
+        width=width,
+        height=height,
+        distortion=camera.distortion,
+        source_width=camera.width,
+        source_height=camera.height,
+    )
+
+
+class UndistortMaps:
+    """Fixed-point remap tables per camera, kept up to `max_bytes` (least recently used leave first)."""
+
+    def __init__(self, max_bytes: int = 256 * 2**20):
+        self.max_bytes = max_bytes
+        self._maps: OrderedDict[str, tuple[ndarray, ndarray]] = OrderedDict()
+
+    def get(self, view: CameraView) -> tuple[ndarray, ndarray]:
+        """OpenCV's `map1` (int16, h w 2) and `map2` (uint16, h w) from undistorted to recorded pixels."""
+        if view.name not in self._maps:
+            K = view.K - np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
+            size = (view.width, view.height)
+            self._maps[view.name] = cv2.initUndistortRectifyMap(K, view.distortion, np.eye(3), K, size, cv2.CV_16SC2)
+        self._maps.move_to_end(view.name)
+        while len(self._maps) > 1 and self.num_bytes() > self.max_bytes:
+            self._maps.popitem(last=False)
+        return self._maps[view.name]
+
+    def num_bytes(self) -> int:
+        return sum(a.nbytes + b.nbytes for a, b in self._maps.values())
+
+
+def read_pixels(path: Path, width: int, height: int, gray: bool) -> UInt8[ndarray, "h w *c"]:
+    """Decode one file as stored (orientation tags are ignored, as calibrations do): RGB, or one channel if `gray`.
+
+    Raises `CaptureError` when it cannot be decoded or is not `width x height`.
+    """
+    mode = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR
+    pixels = cv2.imread(str(path), mode | cv2.IMREAD_IGNORE_ORIENTATION)
+    what = "mask" if gray else "image"
+    if pixels is None:
+        found = "it does not exist" if not path.exists() else f"{path.stat().st_size} bytes that are not a picture"
+        raise CaptureError(
+            f"{path}: expected a readable {what}, found that {found}. Copy the file again, or remove it."
+        )
+    if pixels.shape[:2] != (height, width):
+        raise CaptureError(
+            f"{path}: expected a {what} of {width}x{height} pixels like the camera's first image, found "
+            f"{pixels.shape[1]}x{pixels.shape[0]}. Export all images and masks of a camera at one size."
+        )
+    return pixels if gray else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def load_picture(
+    image_path: Path, mask_path: Path, view: CameraView, maps: UndistortMaps
+) -> tuple[UInt8[ndarray, "h w 3"], UInt8[ndarray, "h w"]]:
+    """Picture (RGB) and matte (0 background .. 255 person) in the geometry of `view`.
+
+    What undistortion brings in from outside the recorded picture is black with matte 0.
+    """
+    image = read_pixels(image_path, view.source_width, view.source_height, gray=False)
+    matte = read_pixels(mask_path, view.source_width, view.source_height, gray=True)
+    return _rectify(image, view, maps), _rectify(matte, view, maps)
+
+
+def _rectify(pixels: UInt8[ndarray, "h w *c"], view: CameraView, maps: UndistortMaps) -> UInt8[ndarray, "h2 w2 *c"]:
+    """Scale (area average, which is the right filter for shrinking), then undistort (bilinear)."""
+    if (view.width, view.height) != (view.source_width, view.source_height):
+        pixels = cv2.resize(pixels, (view.width, view.height), interpolation=cv2.INTER_AREA)
+    if np.any(view.distortion):
+        map1, map2 = maps.get(view)
+        pixels = cv2.remap(pixels, map1, map2, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0,))
+    return pixels
+
+
+def person_box(matte: UInt8[ndarray, "h w"], margin: int) -> Box:
+    """Bounding box of the matte's person pixels, `margin` pixels wider on each side and inside the picture.
+
+    An empty matte (the person is out of this picture) gives an empty box at the picture's centre.
+    """
+    height, width = matte.shape
+    person = matte >= PERSON_THRESHOLD
+    xs, ys = np.flatnonzero(person.any(0)), np.flatnonzero(person.any(1))
+    if len(xs) == 0:
+        return Box(width // 2, height // 2, width // 2, height // 2)
+    return Box(
+        max(int(xs[0]) - margin, 0),
+        max(int(ys[0]) - margin, 0),
+        min(int(xs[-1]) + 1 + margin, width),
+        min(int(ys[-1]) + 1 + margin, height),
+    )
+
+
+def shared_window(boxes: Sequence[Box], sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Width and height that hold every box: the largest, rounded up to `WINDOW_MULTIPLE`, at most the smallest of the
+    pictures' `sizes` (width, height)."""
+
+    def side(lengths: list[int], limit: int) -> int:
+        return min(max(math.ceil(max(lengths) / WINDOW_MULTIPLE), 1) * WINDOW_MULTIPLE, limit)
+
+    width = side([box.width for box in boxes], min(size[0] for size in sizes))
+    height = side([box.height for box in boxes], min(size[1] for size in sizes))
+    return width, height
+
+
+def place_window(box: Box, window: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """Top-left corner of a `window` (width, height) centred on `box` and shifted to lie inside a picture of `size`.
+
+    A box larger than the window (a wider picture beside a narrow one in the same step) is cut evenly.
+    """
+    x0 = (box.x0 + box.x1 - window[0]) // 2
+    y0 = (box.y0 + box.y1 - window[1]) // 2
+    return min(max(x0, 0), size[0] - window[0]), min(max(y0, 0), size[1] - window[1])
+
+
+def crop_intrinsics(K: Float[ndarray, "3 3"], x0: int, y0: int) -> Float[ndarray, "3 3"]:
+    """Intrinsics of the picture whose top-left pixel is `(x0, y0)` of the original."""
+    cropped = K.copy()
+    cropped[0, 2] -= x0
+    cropped[1, 2] -= y0
+    return cropped
