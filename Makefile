@@ -44,8 +44,8 @@ $(VIEWER)/node_modules/.package-lock.json: $(VIEWER)/package-lock.json | setup-t
 	cd $(VIEWER) && npm ci --no-audit --no-fund
 	@touch $@
 
-bench: setup-test ## the measurements behind the README's numbers, into tests/bench/results
-	$(BIN)/python -m pytest tests/bench -m bench $(ARGS)
+bench: setup-test ## the measurements behind the README, into tests/bench/results
+	$(BIN)/python -m tests.bench.road $(ARGS)
 
 clean: ## remove what these targets made (.venv included)
 	rm -rf .venv build demo $(VIEWER)/node_modules .pytest_cache .ruff_cache nerfstudio_mobavatar.egg-info

@@ -100,6 +100,8 @@ def main(purpose: str) -> int:
             print(f"setup: the end of {LOG}:", *LOG.read_text().splitlines()[-30:], sep="\n", file=sys.stderr)
         print("setup: failed, see above. Correct it and run make again: it goes on from here.", file=sys.stderr)
         return 1
+    # left by the build; once stale, its entry points would hide the installed ones from commands run in this folder
+    shutil.rmtree(ROOT / "nerfstudio_mobavatar.egg-info", ignore_errors=True)
     report_device()
     STAMP.write_text(fingerprint(purpose))
     return 0
