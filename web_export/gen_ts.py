@@ -4,9 +4,11 @@ Run `python -m nerfstudio_mobavatar.web_export.gen_ts`; a test compares the comm
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from . import bundle
+from . import bundle, layout
 
 GENERATED = Path(__file__).parent / "viewer" / "src" / "generated.ts"
 
@@ -22,8 +24,44 @@ def _sections() -> str:
     return f"export const SECTIONS = {{\n{rows}}} as const;\n"
 
 
+def _structs() -> str:
+    """Byte size of each uniform struct, and offset and number type of each field."""
+    lines = []
+    for name in layout.STRUCTS:
+        fields = ", ".join(
+            f"{key}: [{offset}, {json.dumps('u32' if f.type.endswith('u') or f.type == 'u32' else 'f32')}]"
+            for key, (offset, f) in layout.struct_fields(name).items()
+        )
+        lines.append(f"  {name}: {{ size: {layout.struct_size(name)}, fields: {{ {fields} }} }},\n")
+    why = "/** Uniform structs: bytes, and per field its byte offset and kind of number. */\n"
+    return why + "export const STRUCTS = {\n" + "".join(lines) + "} as const;\n"
+
+
+def _rows(name: str, why: str, rows: list[dict[str, Any]]) -> str:
+    lines = "".join(f"  {json.dumps(row)},\n" for row in rows)
+    return f"/** {why} */\nexport const {name} = [\n{lines}] as const;\n"
+
+
 def generate() -> str:
     """The text of generated.ts."""
+    constants = {
+        "NUM_JOINTS": "Joints of a pose.",
+        "MAX_LAYERS": "Most layers of a part network.",
+        "MAX_WIDTH": "Widest layer of a part network.",
+        "GROUP_SIZE": "Invocations per workgroup of the per-item passes.",
+        "SORT_BLOCK": "Keys that one workgroup of the sort handles.",
+        "DIGIT_BITS": "Bits per sort pass.",
+        "KEY_BITS": "Bits of a sort key.",
+        "QUADS_PER_INSTANCE": "Quads per instance.",
+        "NEAR_PLANE": "Metres.",
+        "BLUR": "Square pixels added to the diagonal of the projected covariance.",
+        "MAX_BINDING_BYTES": "Largest buffer binding that WebGPU promises.",
+        "MAX_GROUPS": "Most workgroups of a dispatch that WebGPU promises.",
+        "UNIFORM_ALIGN": "Alignment of uniform buffer offsets.",
+        "ACCUMULATION_FORMAT": "Format of the texture that splats are blended in.",
+        "DRAW_BINDINGS": "Bindings of draw.wgsl.",
+        "COMPOSITE_BINDINGS": "Bindings of composite.wgsl.",
+    }
     return "\n".join(
         [
             _HEADER,
@@ -35,6 +73,14 @@ def generate() -> str:
             _constant("RECORD_WORDS", bundle.RECORD_WORDS, "32-bit words per Gaussian."),
             _sections(),
             "export type SectionName = keyof typeof SECTIONS;\n",
+            *(_constant(name, getattr(layout, name), why) for name, why in constants.items()),
+            _structs(),
+            _rows(
+                "BUFFERS",
+                "GPU buffers of `stride * dimension` bytes, or of a section.",
+                [asdict(b) for b in layout.BUFFERS],
+            ),
+            _rows("PASSES", "Compute passes of a frame in order.", [asdict(p) for p in layout.passes()]),
         ]
     )
 

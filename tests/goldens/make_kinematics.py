@@ -32,7 +32,9 @@ def _skeleton(rng: np.random.Generator) -> dict[str, np.ndarray]:
     rotations = evaluate.rotation_matrices(rng.normal(0, 0.5, (55, 3)))
     return {
         "joint_rest": np.round(rng.normal(0, 0.4, (55, 3)), DECIMALS).astype(np.float32),
-        "inverse_bind": np.round(np.concatenate([rotations, rng.normal(0, 0.5, (55, 3, 1))], 2), DECIMALS).astype(np.float32),
+        "inverse_bind": np.round(np.concatenate([rotations, rng.normal(0, 0.5, (55, 3, 1))], 2), DECIMALS).astype(
+            np.float32
+        ),
         "joint_parent": np.array([-1, *(int(rng.integers(max(0, j - 4), j)) for j in range(1, 55))], np.int32),
     }
 

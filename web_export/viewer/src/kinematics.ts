@@ -1,6 +1,7 @@
 /** Pose -> what the GPU needs: 55 joint matrices and the network's input. Twins: `joint_transforms`, `mlp_inputs` in evaluate.py. */
 import { type Avatar, floats, ints } from "./format";
-import { NUM_JOINTS, type Pose } from "./pose";
+import { NUM_JOINTS } from "./generated";
+import type { Pose } from "./pose";
 import { rodrigues } from "./rotation";
 
 /** The part of an avatar that moves joints. */

@@ -1,6 +1,6 @@
 /** Reads a `.pose.json` sequence (pose_sequence.py): `x_world = Rh skin(x) + Th`. */
+import { NUM_JOINTS } from "./generated";
 
-export const NUM_JOINTS = 55;
 /** What a frame without expression gets; the network takes what it needs. */
 const DEFAULT_EXPRESSION = 10;
 
