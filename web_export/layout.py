@@ -1,0 +1,308 @@
+"""What the GPU hosts share, as data: uniform structs, buffers, passes. numpy only; TypeScript is generated from it.
+
+`STRUCTS` fixes the uniform structs byte by byte (the `.wgsl` files repeat the declarations, a test compares them),
+`BUFFERS` says how large each buffer is and who fills it, `PASSES` is the compute part of a frame in order. A host
+(wgpu_renderer.py, viewer/src) allocates the buffers, uploads the file's sections, and dispatches the passes.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+NUM_JOINTS = 55
+MAX_LAYERS = 8
+MAX_WIDTH = 128
+"""Widest layer of the part networks, input included (workgroup memory of features.wgsl)."""
+GROUP_SIZE = 256
+SORT_THREADS = 256
+SORT_ITEMS = 16
+SORT_BLOCK = SORT_THREADS * SORT_ITEMS
+"""Keys that one workgroup of the sort handles."""
+DIGIT_BITS = 4
+KEY_BITS = 16
+QUADS_PER_INSTANCE = 128
+"""One quad per instance is pathological on tilers and software drivers; 128 keeps 16-bit indices."""
+NEAR_PLANE = 0.01
+BLUR = 0.3
+"""Square pixels added to the diagonal of the 2D covariance (gsplat's eps2d)."""
+MAX_BINDING_BYTES = 128 << 20
+MAX_GROUPS = 65535
+UNIFORM_ALIGN = 256
+ACCUMULATION_FORMAT = "rgba16float"
+
+DEFAULT_LIMITS: dict[str, int] = {
+    "max-storage-buffers-per-shader-stage": 8,
+    "max-uniform-buffers-per-shader-stage": 12,
+    "max-storage-buffer-binding-size": MAX_BINDING_BYTES,
+    "max-uniform-buffer-binding-size": 65536,
+    "max-buffer-size": 256 << 20,
+    "max-compute-workgroup-storage-size": 16384,
+    "max-compute-invocations-per-workgroup": 256,
+    "max-compute-workgroup-size-x": 256,
+    "max-compute-workgroups-per-dimension": MAX_GROUPS,
+    "max-bind-groups": 4,
+    "max-texture-dimension-2d": 8192,
+}
+"""What WebGPU promises on every device; tests ask for exactly this, so that going beyond it fails."""
+
+# name of the WGSL type -> (bytes, alignment, numpy base type)
+_TYPES: dict[str, tuple[int, int, str]] = {
+    "u32": (4, 4, "<u4"),
+    "f32": (4, 4, "<f4"),
+    "vec2f": (8, 8, "<f4"),
+    "vec4u": (16, 16, "<u4"),
+    "vec4f": (16, 16, "<f4"),
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One member of a uniform struct."""
+
+    name: str
+    type: Literal["u32", "f32", "vec2f", "vec4u", "vec4f"]
+    count: int = 0
+    """0 for a plain member, else the length of an array of 16-byte items."""
+
+
+STRUCTS: dict[str, tuple[Field, ...]] = {
+    # written once, when the avatar is loaded
+    "Model": (
+        Field("position_low", "vec4f"),
+        Field("position_step", "vec4f"),
+        Field("num_gaussians", "u32"),
+        Field("num_nodes", "u32"),
+        Field("num_head_parts", "u32"),
+        Field("num_pose_inputs", "u32"),
+        Field("basis_size", "u32"),
+        Field("num_layers", "u32"),
+        Field("leaky_relu_slope", "f32"),
+        Field("padding", "u32"),
+        Field("layers", "vec4u", MAX_LAYERS),  # fan in, fan out, first weight word, first bias
+    ),
+    # written when the pose changes
+    "PoseInput": (
+        Field("joints", "vec4f", 3 * NUM_JOINTS),  # rows of canonical -> world
+        Field("inputs", "vec4f", MAX_WIDTH // 4),  # of the part networks
+    ),
+    # written when the camera changes
+    "View": (
+        Field("world_to_camera", "vec4f", 3),  # rows
+        Field("background", "vec4f"),
+        Field("focal", "vec2f"),
+        Field("principal", "vec2f"),
+        Field("viewport", "vec2f"),
+        Field("near_plane", "f32"),
+        Field("blur", "f32"),
+    ),
+    "SortDigit": (Field("shift", "u32"), Field("num_groups", "u32")),
+}
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A GPU buffer of `stride * dimension` bytes; `dimension` is a key of `dimensions()`."""
+
+    name: str
+    fill: Literal["section", "table", "uniform", "work"]
+    """`section`: the file section of that name as stored. `table`: `kept_table()`. `uniform`: a struct the host
+    writes. `work`: written by passes only."""
+    stride: int = 0
+    dimension: str = "one"
+
+
+def struct_fields(name: str) -> dict[str, tuple[int, Field]]:
+    """Field name -> (byte offset, field) by WGSL's uniform layout rules."""
+    offset, out = 0, {}
+    for f in STRUCTS[name]:
+        size, align, _ = _TYPES[f.type]
+        if f.count and size != 16:
+            raise ValueError(f"{name}.{f.name}: uniform arrays need 16-byte items, {f.type} has {size}")
+        offset = -(-offset // align) * align
+        out[f.name] = (offset, f)
+        offset += size * max(f.count, 1)
+    return out
+
+
+def struct_size(name: str) -> int:
+    """Bytes of the struct, a multiple of 16."""
+    offset, last = list(struct_fields(name).values())[-1]
+    return -(-(offset + _TYPES[last.type][0] * max(last.count, 1)) // 16) * 16
+
+
+def struct_wgsl(name: str) -> str:
+    """The WGSL declaration that shaders must contain word for word."""
+    lines = [f"  {f.name}: {f'array<{f.type}, {f.count}>' if f.count else f.type}," for f in STRUCTS[name]]
+    return "\n".join([f"struct {name} {{", *lines, "}"])
+
+
+def struct_bytes(name: str, values: dict[str, Any]) -> bytes:
+    """Pack a uniform struct; every field must be given, arrays may be shorter than declared (rest is zero)."""
+    fields = struct_fields(name)
+    if values.keys() != fields.keys():
+        raise ValueError(f"{name} has the fields {sorted(fields)}, found {sorted(values)}")
+    out = bytearray(struct_size(name))
+    for key, (offset, f) in fields.items():
+        size, _, base = _TYPES[f.type]
+        raw = np.ascontiguousarray(values[key], base).tobytes()
+        if len(raw) > size * max(f.count, 1):
+            raise ValueError(f"{name}.{key} holds {size * max(f.count, 1)} bytes, found {len(raw)}")
+        out[offset : offset + len(raw)] = raw
+    return bytes(out)
+
+
+BUFFERS: tuple[Buffer, ...] = (
+    Buffer("model", "uniform", struct_size("Model")),
+    Buffer("pose_input", "uniform", struct_size("PoseInput")),
+    Buffer("view", "uniform", struct_size("View")),
+    Buffer("sort_digit", "uniform", UNIFORM_ALIGN, "digits"),
+    *(
+        Buffer(name, "section")
+        for name in (
+            "gaussians", "rotation_basis", "scale_basis", "color_basis",
+            "node_part", "node_basis", "mlp_weights", "mlp_biases",
+        )
+    ),
+    Buffer("kept", "table", 24, "kept_groups"),  # kept_table()
+    Buffer("features", "work", 4, "features"),  # f32 [P, 2K]
+    Buffer("node_displacement", "work", 16, "nodes"),  # xyz, 0
+    Buffer("posed", "work", 48, "gaussians"),  # mean, covariance (6), rgb half, opacity unorm16; see pose.wgsl
+    Buffer("splats", "work", 32, "gaussians"),  # see project.wgsl
+    Buffer("depths", "work", 4, "gaussians"),  # bits of the f32 camera z, 0xffffffff where culled
+    Buffer("frame_state", "work", 16),  # visible, ~nearest, farthest depth bits; cleared to 0 before each view
+    Buffer("draw_arguments", "work", 20),  # of drawIndexedIndirect
+    Buffer("pairs_a", "work", 8, "gaussians"),  # key, Gaussian; holds the sorted order at the end
+    Buffer("pairs_b", "work", 8, "gaussians"),
+    Buffer("histogram", "work", 4, "histogram"),  # [16 digits, sort groups]
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One compute dispatch. `bindings` are group 0 in order: `uniform:name`, `read:name` or `write:name`."""
+
+    name: str
+    shader: str
+    entry: str
+    bindings: tuple[str, ...]
+    groups: str
+    """Key of `dimensions()`: the number of workgroups."""
+    rate: Literal["pose", "view"]
+    """`pose`: only when the pose changed. `view`: when pose or camera changed."""
+    digit: int = -1
+    """For sort passes, which digit: `uniform:sort_digit` is bound at `digit * UNIFORM_ALIGN`."""
+
+
+def _sort_passes(key_bits: int) -> list[Pass]:
+    passes = []
+    for digit in range(key_bits // DIGIT_BITS):
+        source, target = ("pairs_a", "pairs_b") if digit % 2 == 0 else ("pairs_b", "pairs_a")
+        common = ("uniform:model", "uniform:sort_digit")
+        for entry, bindings, groups in (
+            ("histogram", (f"read:{source}", "write:histogram"), "sort_groups"),
+            ("scan", ("write:histogram",), "one"),
+            ("scatter", (f"read:{source}", "read:histogram", f"write:{target}"), "sort_groups"),
+        ):
+            name = f"sort_{entry}_{digit}"
+            passes.append(Pass(name, f"sort_{entry}.wgsl", "main", common + bindings, groups, "view", digit))
+    return passes
+
+
+def passes(key_bits: int = KEY_BITS) -> tuple[Pass, ...]:
+    """The compute passes of a frame in order; the sorted pairs end in `pairs_a` (an even number of digits)."""
+    model, pose, view = "uniform:model", "uniform:pose_input", "uniform:view"
+    return (
+        Pass("features", "features.wgsl", "main",
+             (model, pose, "read:mlp_weights", "read:mlp_biases", "write:features"), "parts", "pose"),
+        Pass("nodes", "nodes.wgsl", "main",
+             (model, "read:node_part", "read:node_basis", "read:features", "write:node_displacement"),
+             "node_groups", "pose"),
+        Pass("pose", "pose.wgsl", "main",
+             (model, pose, "read:gaussians", "read:kept", "read:rotation_basis", "read:scale_basis",
+              "read:color_basis", "read:features", "read:node_displacement", "write:posed"),
+             "gaussian_groups", "pose"),
+        Pass("project", "project.wgsl", "main",
+             (model, view, "read:posed", "write:splats", "write:depths", "write:frame_state"),
+             "gaussian_groups", "view"),
+        Pass("sort_keys", "sort_keys.wgsl", "main",
+             (model, "read:depths", "read:frame_state", "write:pairs_a", "write:draw_arguments"),
+             "gaussian_groups", "view"),
+        *_sort_passes(key_bits),
+    )  # fmt: skip
+
+
+DRAW_BINDINGS = ("uniform:view", "read:splats", "read:pairs_a", "read:frame_state")
+COMPOSITE_BINDINGS = ("uniform:view", "texture:accumulation")
+
+
+def dimensions(header: dict[str, Any], key_bits: int = KEY_BITS) -> dict[str, int]:
+    """Counts that buffer sizes and dispatches are made of, from the file's header."""
+    n, sort_groups = header["num_gaussians"], -(-header["num_gaussians"] // SORT_BLOCK)
+    return {
+        "one": 1,
+        "gaussians": n,
+        "gaussian_groups": -(-n // GROUP_SIZE),
+        "parts": header["num_parts"],
+        "features": header["num_parts"] * 2 * header["basis_size"],
+        "nodes": header["num_nodes"],
+        "node_groups": -(-header["num_nodes"] // GROUP_SIZE),
+        "kept_groups": -(-n // 32),
+        "sort_groups": sort_groups,
+        "histogram": sort_groups << DIGIT_BITS,
+        "digits": key_bits // DIGIT_BITS,
+    }
+
+
+def model_struct(header: dict[str, Any]) -> dict[str, Any]:
+    """Values of the `Model` uniform."""
+    low, high = np.array(header["position_low"]), np.array(header["position_high"])
+    sizes, parts = header["layer_sizes"], header["num_parts"]
+    layers, word, bias = [], 0, 0
+    for fan_in, fan_out in zip(sizes[:-1], sizes[1:]):
+        layers.append([fan_in, fan_out, word, bias])
+        word, bias = word + parts * fan_out * (-(-fan_in // 2)), bias + parts * fan_out
+    plain = ("num_gaussians", "num_nodes", "num_head_parts", "num_pose_inputs", "basis_size", "leaky_relu_slope")
+    return {
+        "position_low": low,
+        "position_step": (high - low) / 65535,
+        **{k: header[k] for k in plain},
+        "num_layers": len(layers),
+        "padding": 0,
+        "layers": layers,
+    }
+
+
+def kept_table(num_gaussians: int, kept: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+    """[ceil(N / 32), 6] uint32: for rotation, scale, colour a bit mask of 32 Gaussians and the row of the first kept.
+
+    Gaussian `i` keeps a corrective where its bit is set; the row of its basis is the first row plus the number of set
+    bits below its own. One small table instead of an index per Gaussian, and no search on the GPU.
+    """
+    groups = -(-num_gaussians // 32)
+    table = np.zeros((groups, 6), np.uint32)
+    for slot, index in enumerate(kept):
+        flags = np.zeros(groups * 32, np.uint32)
+        flags[index] = 1
+        flags = flags.reshape(groups, 32)
+        table[:, 2 * slot] = (flags << np.arange(32, dtype=np.uint32)).sum(1, dtype=np.uint32)
+        count = flags.sum(1)
+        table[:, 2 * slot + 1] = np.cumsum(count) - count
+    return table
+
+
+def check_header(header: dict[str, Any], key_bits: int = KEY_BITS) -> None:
+    """Raise ValueError where an avatar does not fit the shaders or WebGPU's promised limits."""
+    sizes, d = header["layer_sizes"], dimensions(header, key_bits)
+    if len(sizes) - 1 > MAX_LAYERS or max(sizes) > MAX_WIDTH:
+        raise ValueError(f"part networks may have {MAX_LAYERS} layers of at most {MAX_WIDTH} numbers, found {sizes}")
+    if header["basis_size"] % 2 or sizes[-1] != 2 * header["basis_size"]:
+        raise ValueError(f"the basis size must be even and half of the last layer, found {header['basis_size']}")
+    stored = {e["name"]: e["raw_bytes"] for e in header["sections"]}
+    for b in BUFFERS:
+        size = stored[b.name] if b.fill == "section" else b.stride * d[b.dimension]
+        if size > MAX_BINDING_BYTES:
+            raise ValueError(f"buffer '{b.name}' needs {size} bytes, WebGPU promises {MAX_BINDING_BYTES}: prune more")
+    for p in passes(key_bits):
+        if d[p.groups] > MAX_GROUPS:
+            raise ValueError(f"pass '{p.name}' needs {d[p.groups]} workgroups, WebGPU promises {MAX_GROUPS}")
