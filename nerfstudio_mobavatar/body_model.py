@@ -181,20 +181,16 @@ class Body:
         return (A[..., :3] @ (shaped + offset)[..., None])[..., 0] + A[..., 3]
 
     def _vertices_smplx(self, pose: Tensor, transl: Tensor, betas: Tensor, expression: Tensor) -> Tensor:
-        frames = len(pose)
-        flat = pose.flatten(1)
-        return self.smplx_module(
-            betas=betas.expand(frames, -1),
-            expression=expression,
-            global_orient=flat[:, :3],
-            body_pose=flat[:, 3:66],
-            jaw_pose=flat[:, 66:69],
-            leye_pose=flat[:, 69:72],
-            reye_pose=flat[:, 72:75],
-            left_hand_pose=flat[:, 75:120],
-            right_hand_pose=flat[:, 120:165],
-            transl=transl,
-        ).vertices
+        from smplx.lbs import lbs
+
+        skin: Any = lbs  # smplx annotates with a Tensor type of its own
+        m = self.smplx_module  # not its forward(): that also picks key points by SMPL-X's own vertex numbers
+        shape = torch.cat([betas.expand(len(pose), -1), expression], 1)
+        directions = torch.cat([m.shapedirs, m.expr_dirs], -1)
+        vertices, _ = skin(
+            shape, pose.flatten(1), m.v_template, directions, m.posedirs, m.J_regressor, m.parents, m.lbs_weights
+        )
+        return vertices + transl[:, None]
 
 
 def load_body(

@@ -60,7 +60,8 @@ class Scene:
         seed: int,
         device: torch.device,
     ):
-        self.cameras, self.lighting, self.seed, self.device = cameras, lighting, seed, device
+        self.cameras, self.seed, self.device = cameras, seed, device
+        self.lighting: Lighting = lighting
         small = max(cameras[0].width, cameras[0].height) <= _SMALL_IMAGE
         self.human = ClothedHuman(load_body(), torch.from_numpy(betas), detail=1 if small else 2, device=device)
         self.quality = 1 if small else 3
