@@ -116,7 +116,9 @@ class ClothedHuman:
 def hairline(points: Float[Tensor, "n 3"], head: Float[Tensor, " 3"]) -> Float[Tensor, " n"]:
     """Positive (metres, roughly a distance) on the scalp, negative on face, ears and neck; rest pose."""
     x, y, z = (points - head).unbind(1)
-    line = y - 0.045 - 0.35 * (z - 0.01) - 0.45 * x.abs() * (z > 0) + 0.03 * (z < 0)
+    front = ((z + 0.02) / 0.04).clamp(0, 1)
+    temples = 0.45 * ((x * x + 4e-4).sqrt() - 0.02) * front
+    line = y - 0.048 - 0.35 * (z - 0.01) - temples + 0.03 * (1 - front)
     ear = torch.stack([(x.abs() - 0.082) / 0.026, (y - 0.033) / 0.037, (z + 0.012) / 0.026], 1).norm(dim=1)
     return torch.minimum(line, (ear - 1) * 0.02)
 

@@ -148,7 +148,7 @@ def _skin(x: Tensor, mottle: Tensor, human: ClothedHuman) -> Float[Tensor, "n 3"
     color = x.new_tensor([0.78, 0.56, 0.45]) * (0.92 + 0.12 * mottle + 0.06 * value_noise(x, 160.0))[:, None]
     jaw, left_eye = human.joints[22], human.joints[23]
     front = x[:, 2] > left_eye[2] - 0.02
-    lips = (((x - jaw - x.new_tensor([0, -0.045, 0.10])) / x.new_tensor([0.028, 0.012, 0.05])) ** 2).sum(1) < 1
+    lips = (((x - jaw - x.new_tensor([0, -0.039, 0.10])) / x.new_tensor([0.026, 0.0095, 0.05])) ** 2).sum(1) < 1
     color = torch.where(lips[:, None], color * x.new_tensor([0.86, 0.62, 0.66]), color)
     from_eye = x[:, 0].abs() - left_eye[0]
     arch = left_eye[1] + 0.021 - 6.0 * (from_eye - 0.004) ** 2
