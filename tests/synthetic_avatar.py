@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from nerfstudio_mobavatar.web_export.bundle import AvatarArrays
-from nerfstudio_mobavatar.web_export.evaluate import Pose, joint_transforms
+from nerfstudio_mobavatar.web_export.evaluate import Pose
 
 PARENTS = np.array(
     [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15]
@@ -154,20 +154,22 @@ def camera(width: int, height: int, distance: float = 2.6, azimuth: float = 0.4)
 
 def _bind(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(inverse of the canonical pose's transforms, rest -> canonical), both [55, 3, 4]. Hips at +-25 degrees."""
-    translate = np.tile(np.eye(4)[:3], (55, 1, 1))
-    translate[:, :, 3] = -joints
-    canonical = rest_pose()
-    canonical.pose[1, 2], canonical.pose[2, 2] = np.deg2rad(25), -np.deg2rad(25)
-
-    class _Rig:
-        joint_rest, joint_parent, inverse_bind = joints.astype(np.float32), PARENTS, translate.astype(np.float32)
-
-    to_canonical = joint_transforms(_Rig(), canonical).astype(np.float64)  # type: ignore[arg-type]
-    full = np.tile(np.eye(4), (55, 1, 1))
-    full[:, :3] = to_canonical
+    to_canonical = np.tile(np.eye(4), (55, 1, 1))
+    for hip, angle in ((1, np.deg2rad(25)), (2, -np.deg2rad(25))):
+        R = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+        leg = [j for j in range(55) if hip in _ancestors(j)]
+        to_canonical[leg, :3, :3], to_canonical[leg, :3, 3] = R, joints[hip] - R @ joints[hip]
     shift = np.tile(np.eye(4), (55, 1, 1))
-    shift[:, :3] = translate
-    return (shift @ np.linalg.inv(full))[:, :3], to_canonical
+    shift[:, :3, 3] = -joints
+    return (shift @ np.linalg.inv(to_canonical))[:, :3], to_canonical[:, :3]
+
+
+def _ancestors(joint: int) -> list[int]:
+    """The joint itself and all above it."""
+    chain = [joint]
+    while PARENTS[chain[-1]] >= 0:
+        chain.append(int(PARENTS[chain[-1]]))
+    return chain
 
 
 def _radius(bone: np.ndarray) -> np.ndarray:
@@ -190,7 +192,8 @@ def _sample_capsules(rng: np.random.Generator, joints: np.ndarray, n: int) -> tu
     radius = _radius(owner)
     area = radius * (np.linalg.norm(end - start, axis=1) + 2 * radius)
     pick = rng.choice(len(owner), n, p=area / area.sum())
-    t = rng.uniform(-0.1, 1.1, (n, 1)).clip(0, 1)
+    cap = (radius / np.linalg.norm(end - start, axis=1))[pick, None]  # round ends get their share of the surface
+    t = (rng.uniform(size=(n, 1)) * (1 + 2 * cap) - cap).clip(0, 1)
     direction = rng.normal(size=(n, 3))
     axis = (end - start)[pick] / np.linalg.norm((end - start)[pick], axis=1, keepdims=True)
     inner = (t[:, 0] > 0) & (t[:, 0] < 1)

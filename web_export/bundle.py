@@ -9,6 +9,8 @@ precision numbers in Morton order compress well by byte planes.
 import gzip
 import json
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -266,6 +268,40 @@ def encode(a: AvatarArrays) -> bytes:
     return preamble + text + bytes(payload)
 
 
+@contextmanager
+def _damage_as_bundle_error() -> Iterator[None]:
+    """The header carries no checksum: whatever a damaged one leads to is one kind of error to the caller."""
+    try:
+        yield
+    except BundleError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error) as error:
+        raise BundleError(
+            f"the header does not describe what follows ({type(error).__name__}: {error}); copy or export it again"
+        ) from error
+
+
+def _check_shapes(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    n, m, k, parts = (header[key] for key in ("num_gaussians", "num_nodes", "basis_size", "num_parts"))
+    pairs = list(zip(header["layer_sizes"][:-1], header["layer_sizes"][1:]))
+    expected: dict[str, tuple[int, ...]] = {
+        "gaussians": (n, RECORD_WORDS),
+        **{f"{name}_basis": (len(arrays[f"{name}_index"]), 4 if name == "rotation" else 3, k)
+           for name in ("rotation", "scale", "color")},
+        "node_part": (m,),
+        "node_basis": (m, 3, k),
+        "mlp_weights": (sum(parts * o * _even(i) for i, o in pairs),),
+        "mlp_biases": (sum(parts * o for _, o in pairs),),
+        "joint_rest": (55, 3),
+        "inverse_bind": (55, 3, 4),
+        "joint_parent": (55,),
+    }  # fmt: skip
+    for name, shape in expected.items():
+        if arrays[name].shape != shape:
+            raise BundleError(f"section '{name}' has the shape {arrays[name].shape}, expected {shape}; export it again")
+
+
+@_damage_as_bundle_error()
 def read_header(data: bytes) -> tuple[dict[str, Any], int]:
     """Header of an avatar file and the offset of its payload. Raises `BundleError` on anything that is not one."""
     if len(data) < PREAMBLE_BYTES or data[:8] != MAGIC:
@@ -287,6 +323,7 @@ def read_header(data: bytes) -> tuple[dict[str, Any], int]:
     return header, start
 
 
+@_damage_as_bundle_error()
 def read_sections(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Header and the raw arrays of every section, as stored (half precision, packed records)."""
     header, start = read_header(data)
@@ -306,9 +343,11 @@ def read_sections(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     missing = SECTIONS.keys() - arrays.keys()
     if missing:
         raise BundleError(f"sections missing: {', '.join(sorted(missing))}; export the file again")
+    _check_shapes(header, arrays)
     return header, arrays
 
 
+@_damage_as_bundle_error()
 def decode(data: bytes) -> AvatarArrays:
     """The avatar as a viewer sees it: every number as it comes out of the file's precision, in float32."""
     header, s = read_sections(data)
