@@ -32,17 +32,25 @@ UNIFORM_ALIGN = 256
 ACCUMULATION_FORMAT = "rgba16float"
 
 DEFAULT_LIMITS: dict[str, int] = {
-    "max-storage-buffers-per-shader-stage": 8,
-    "max-uniform-buffers-per-shader-stage": 12,
-    "max-storage-buffer-binding-size": MAX_BINDING_BYTES,
-    "max-uniform-buffer-binding-size": 65536,
+    "max-bind-groups": 4,
+    "max-bindings-per-bind-group": 1000,
     "max-buffer-size": 256 << 20,
-    "max-compute-workgroup-storage-size": 16384,
+    "max-color-attachment-bytes-per-sample": 32,
     "max-compute-invocations-per-workgroup": 256,
     "max-compute-workgroup-size-x": 256,
+    "max-compute-workgroup-size-y": 256,
+    "max-compute-workgroup-size-z": 64,
+    "max-compute-workgroup-storage-size": 16384,
     "max-compute-workgroups-per-dimension": MAX_GROUPS,
-    "max-bind-groups": 4,
+    "max-inter-stage-shader-variables": 16,
+    "max-sampled-textures-per-shader-stage": 16,
+    "max-storage-buffer-binding-size": MAX_BINDING_BYTES,
+    "max-storage-buffers-per-shader-stage": 8,
     "max-texture-dimension-2d": 8192,
+    "max-uniform-buffer-binding-size": 65536,
+    "max-uniform-buffers-per-shader-stage": 12,
+    "min-storage-buffer-offset-alignment": 256,
+    "min-uniform-buffer-offset-alignment": UNIFORM_ALIGN,
 }
 """What WebGPU promises on every device; tests ask for exactly this, so that going beyond it fails."""
 

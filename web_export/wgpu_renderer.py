@@ -74,9 +74,7 @@ class WgpuRenderer:
         values = {"joints": joint_transforms(self.arrays, pose), "inputs": mlp_inputs(self.arrays, pose)}
         self._write("pose_input", layout.struct_bytes("PoseInput", values))
 
-    def set_view(
-        self, T_cam_world: np.ndarray, K: np.ndarray, width: int, height: int, background: np.ndarray
-    ) -> None:
+    def set_view(self, T_cam_world: np.ndarray, K: np.ndarray, width: int, height: int, background: np.ndarray) -> None:
         """Upload a camera."""
         values = {
             "world_to_camera": np.asarray(T_cam_world)[:3],
