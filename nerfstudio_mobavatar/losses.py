@@ -1,0 +1,277 @@
+"""Training losses, one function per named term (paper section 3.5); weights are arguments, nothing is hidden.
+
+`L = L1 + 0.1 L_perceptual + L_scale + L_cst + 0.1 L_smooth`; the sum is the model's business. Pictures are
+`[b, h, w, 3]` in 0..1, masks `[b, h, w, 1]`; both may be uint8 where a function says so.
+"""
+
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import rich
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, Shaped, UInt8
+from torch import Tensor
+
+SSIM_WINDOW = 11
+"""Pixels; Gaussian of standard deviation 1.5 (Wang et al. 2004)."""
+LPIPS_SIDE = 512
+"""Side of the square that LPIPS looks at, pixels (mmlphuman, and the metric of this family of papers)."""
+CROP_MARGIN_PX = 50
+"""Around the person's box, at pictures of `CROP_MARGIN_AT_PX`; scaled with the longer side of smaller ones."""
+CROP_MARGIN_AT_PX = 2048
+VGG_FILE = "vgg16-397923af.pth"
+VGG_URL = f"https://download.pytorch.org/models/{VGG_FILE}"
+VGG_TAPS = (3, 8, 15, 22, 29)
+"""Layers of torchvision's VGG16 whose outputs LPIPS compares: relu1_2, 2_2, 3_3, 4_3, 5_3."""
+
+
+def unit_range(pixels: Shaped[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """uint8 0..255 -> float32 0..1; float tensors are taken to be in 0..1 already."""
+    return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+
+
+def composite(
+    image: Float[Tensor, "b h w 3"] | UInt8[Tensor, "b h w 3"],
+    mask: Float[Tensor, "b h w 1"] | UInt8[Tensor, "b h w 1"],
+    background: Float[Tensor, " 3"],
+) -> Float[Tensor, "b h w 3"]:
+    """The picture over another background, through the matte: `m I + (1 - m) B`. uint8 or float in 0..1."""
+    return torch.lerp(background.expand(image.shape), unit_range(image), unit_range(mask))
+
+
+def edge_band_weight(mask: Float[Tensor, "b h w 1"] | UInt8[Tensor, "b h w 1"], px: int) -> Float[Tensor, "b h w 1"]:
+    """0 within `px` pixels (in x and in y) of the mask's edge, else 1: an automatic mask's edge is not to be learnt.
+
+    `w = 1 - (dilate(m) xor erode(m))` with a square window of `2 px + 1` on the mask cut at one half. The picture's
+    border is no edge.
+    """
+    inside = (unit_range(mask) > 0.5).float().permute(0, 3, 1, 2)
+    dilated, background = (F.max_pool2d(m, 2 * px + 1, 1, px) for m in (inside, 1 - inside))
+    return 1 - (dilated * background).permute(0, 2, 3, 1)
+
+
+def photometric_l1(
+    rendered: Float[Tensor, "b h w 3"], target: Float[Tensor, "b h w 3"], weight: Float[Tensor, "b h w 1"]
+) -> Float[Tensor, ""]:
+    """`sum w |R - I| / (3 sum w)`: mean absolute difference over the pixels that count; 0 where none does."""
+    return (weight * (rendered - target).abs()).sum() / (3 * weight.sum()).clamp(min=1)
+
+
+def scale_penalty(scales: Float[Tensor, "n 3"], threshold: float) -> Float[Tensor, ""]:
+    """`mean_n sum_axis max(s - threshold, 0)`: metres by which standard deviations exceed the threshold."""
+    return F.relu(scales - threshold).sum() / max(len(scales), 1)
+
+
+def corrective_sparsity(
+    d_rotation: Float[Tensor, "n 4"],
+    d_scale: Float[Tensor, "n 3"],
+    d_color: Float[Tensor, "n 3"],
+    rotation_weight: float = 0.02,
+    scale_weight: float = 1.0,
+    color_weight: float = 0.002,
+) -> Float[Tensor, ""]:
+    """`L_cst = mean_n (0.02 |dr|_1 + |ds|_1 + 0.002 |dc|_1)`, so that what pruning drops is small (stage 1 only)."""
+    terms = ((d_rotation, rotation_weight), (d_scale, scale_weight), (d_color, color_weight))
+    return torch.stack([weight * delta.abs().sum() for delta, weight in terms]).sum() / max(len(d_rotation), 1)
+
+
+def node_smoothness(dx: Float[Tensor, "m 3"], neighbours: Int[Tensor, "m k"]) -> Float[Tensor, ""]:
+    """`mean_m mean_k |dx_m - dx_k|_1` in metres: near nodes move alike (after mmlphuman; the norm is ours)."""
+    return (dx[:, None] - dx[neighbours]).abs().sum(-1).mean()
+
+
+class Box(NamedTuple):
+    """Rows `y0 .. y1 - 1` and columns `x0 .. x1 - 1`, inside the picture."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    def cut(self, pixels: Shaped[Tensor, "*b h w c"]) -> Shaped[Tensor, "*b h2 w2 c"]:
+        return pixels[..., self.y0 : self.y1, self.x0 : self.x1, :]
+
+
+def person_box(mask: Shaped[Tensor, "h w 1"], least: int = SSIM_WINDOW) -> Box:
+    """Where the mask exceeds one half, plus 50 px at 2048 px pictures (`50 / 2048` of the longer side), in the frame.
+
+    At least `least` pixels wide and high if the picture is; the whole picture where the mask is empty.
+    """
+    inside = unit_range(mask)[..., 0] > 0.5
+    height, width = inside.shape
+    margin = round(CROP_MARGIN_PX * max(height, width) / CROP_MARGIN_AT_PX)
+    spans = []
+    for axis, side in ((1, height), (0, width)):
+        at = inside.any(axis).nonzero()[:, 0]
+        if not len(at):
+            return Box(0, height, 0, width)
+        low, high = max(int(at[0]) - margin, 0), min(int(at[-1]) + 1 + margin, side)
+        short = max(min(least, side) - (high - low), 0)
+        low = min(max(low - short // 2, 0), side - (high - low) - short)
+        spans += [low, max(high, low + min(least, side))]
+    return Box(*spans)
+
+
+def square_crop(
+    pixels: Float[Tensor, "h w 3"], box: Box, background: Float[Tensor, " 3"], side: int = LPIPS_SIDE
+) -> Float[Tensor, "3 side side"]:
+    """The box, padded to a centred square with the background and resized (bilinear, antialiased)."""
+    height, width = box.y1 - box.y0, box.x1 - box.x0
+    longest = max(height, width)
+    top, left = (longest - height) // 2, (longest - width) // 2
+    padding = (left, longest - width - left, top, longest - height - top)
+    # padding the difference from the background pads with the background
+    square = F.pad((box.cut(pixels) - background).permute(2, 0, 1), padding) + background[:, None, None]
+    return F.interpolate(square[None], (side, side), mode="bilinear", align_corners=False, antialias=True)[0]
+
+
+def ssim(a: Float[Tensor, "b h w 3"], b: Float[Tensor, "b h w 3"]) -> Float[Tensor, ""]:
+    """Mean structural similarity of pictures in 0..1 where the 11x11 Gaussian window fits (Wang et al. 2004).
+
+    `(2 ma mb + c1)(2 vab + c2) / ((ma^2 + mb^2 + c1)(va + vb + c2))`, c1 = 1e-4, c2 = 9e-4. Errors: ValueError for
+    pictures smaller than the window.
+    """
+    height, width = a.shape[1:3]
+    if min(height, width) < SSIM_WINDOW:
+        raise ValueError(f"SSIM needs pictures of at least {SSIM_WINDOW} px a side, found {height} x {width}")
+    a, b = (v.permute(0, 3, 1, 2) for v in (a, b))
+    # window by rows and columns as products with band matrices: on a CPU 10 times faster than a convolution
+    planes = torch.cat([a, b, a * a, b * b, a * b])
+    ma, mb, aa, bb, ab = (_window(height, a) @ planes @ _window(width, a).T).chunk(5)
+    mm, ma, mb = ma * mb, ma * ma, mb * mb
+    return ((2 * mm + 1e-4) * (2 * (ab - mm) + 9e-4) / ((ma + mb + 1e-4) * (aa - ma + bb - mb + 9e-4))).mean()
+
+
+def _window(side: int, like: Tensor) -> Float[Tensor, "out side"]:
+    """Gaussian means of the `side - 10` windows along an axis, as a matrix."""
+    at = torch.arange(side, dtype=like.dtype, device=like.device)
+    offset = at - at[: side - SSIM_WINDOW + 1, None] - SSIM_WINDOW // 2
+    weight = torch.exp(-(offset**2) / (2 * 1.5**2)) * (offset.abs() <= SSIM_WINDOW // 2)
+    return weight / weight.sum(1, keepdim=True)
+
+
+class PerceptualWeightsMissingError(RuntimeError):
+    """LPIPS was asked for and its VGG16 weights are not on this machine. The message says where to put them."""
+
+
+@runtime_checkable
+class Perceptual(Protocol):
+    """A perceptual distance of rendered and true pictures around the person, 0 for equal ones."""
+
+    def __call__(
+        self,
+        rendered: Float[Tensor, "b h w 3"],
+        target: Float[Tensor, "b h w 3"],
+        mask: Shaped[Tensor, "b h w 1"],
+        background: Float[Tensor, " 3"],
+    ) -> Float[Tensor, ""]: ...
+
+
+class NoPerceptual:
+    """Always 0."""
+
+    def __call__(self, rendered: Tensor, target: Tensor, mask: Tensor, background: Tensor) -> Float[Tensor, ""]:
+        return rendered.new_zeros(())
+
+
+class SsimPerceptual:
+    """`1 - SSIM` on one crop that holds the person in every picture of the batch."""
+
+    def __call__(self, rendered: Tensor, target: Tensor, mask: Tensor, background: Tensor) -> Float[Tensor, ""]:
+        box = person_box((unit_range(mask) > 0.5).any(0).float())
+        return 1 - ssim(box.cut(rendered), box.cut(target))
+
+
+def vgg_path() -> Path:
+    """Where torch keeps downloaded weights; asked at the call, since `TORCH_HOME` moves it."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / VGG_FILE
+
+
+class LpipsPerceptual:
+    """LPIPS with VGG16 (Zhang et al. 2018) on a 512 px square around each person.
+
+    Unit-normalised features at five depths, squared difference, weighted by the published linear layer (shipped with
+    torchmetrics), mean over the picture, summed over the depths. The VGG16 weights are read at the first call.
+    A plain object and no `nn.Module`: the frozen network does not belong in checkpoints.
+    """
+
+    def __init__(self, download: bool = False):
+        """Errors: `PerceptualWeightsMissingError` if the weights are absent and must not be downloaded."""
+        if download and not vgg_path().exists():
+            torch.hub.load_state_dict_from_url(VGG_URL, map_location="cpu", check_hash=True, weights_only=True)
+        if not vgg_path().exists():
+            raise PerceptualWeightsMissingError(
+                f"LPIPS needs the ImageNet weights of torchvision's VGG16: expected {vgg_path()}, found no such file. "
+                f"Put {VGG_URL} there, allow the download, or choose the perceptual term 'ssim' or 'none'"
+            )
+        self._layers: torch.nn.Sequential | None = None
+        self._linear: list[Tensor] = []
+
+    def _load(self, device: torch.device) -> None:
+        import torchmetrics.functional.image
+        from torchvision.models import vgg16
+
+        with torch.device("meta"):  # no time for random weights, none for the classifier
+            features = vgg16(weights=None).features
+        layers = torch.nn.Sequential(*list(features.children())[: VGG_TAPS[-1] + 1])
+        stored = torch.load(vgg_path(), map_location=device, weights_only=True)
+        wanted = {name: stored[f"features.{name}"].float() for name in layers.state_dict()}
+        layers.load_state_dict(wanted, assign=True)
+        for layer in layers:
+            if isinstance(layer, torch.nn.ReLU):
+                layer.inplace = False  # the taps keep what an in-place ReLU would overwrite
+        self._layers = layers.requires_grad_(False).eval()
+        folder = Path(torchmetrics.functional.image.__file__).parent / "lpips_models"
+        linear = torch.load(folder / "vgg.pth", map_location=device, weights_only=True)
+        self._linear = [linear[f"lin{i}.model.1.weight"] for i in range(len(VGG_TAPS))]
+
+    def features(self, pixels: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+        """Unit-normalised activations at the taps; input 0..1."""
+        if self._layers is None or self._linear[0].device != pixels.device:
+            self._load(pixels.device)
+        assert self._layers is not None
+        # ImageNet statistics as LPIPS writes them, for pictures in -1..1
+        mean, std = (pixels.new_tensor(v)[:, None, None] for v in ([-0.030, -0.088, -0.188], [0.458, 0.448, 0.450]))
+        x, taps = (2 * pixels - 1 - mean) / std, []
+        for i, layer in enumerate(self._layers):
+            x = layer(x)
+            if i in VGG_TAPS:
+                taps.append(x * torch.rsqrt(x.square().sum(1, keepdim=True) + 1e-10))
+        return taps
+
+    def distance(self, a: Float[Tensor, "b 3 h w"], b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, " b"]:
+        """LPIPS of pictures in 0..1."""
+        with torch.no_grad():
+            wanted = self.features(b)
+        terms = [
+            F.conv2d((x - y).square(), w).mean((1, 2, 3)) for x, y, w in zip(self.features(a), wanted, self._linear)
+        ]
+        return torch.stack(terms).sum(0)
+
+    def __call__(self, rendered: Tensor, target: Tensor, mask: Tensor, background: Tensor) -> Float[Tensor, ""]:
+        boxes = [person_box(m) for m in mask]
+        crops = [torch.stack([square_crop(p, b, background) for p, b in zip(v, boxes)]) for v in (rendered, target)]
+        return self.distance(*crops).mean()
+
+
+def make_perceptual(
+    name: Literal["lpips-vgg", "ssim", "none"],
+    fallback: Literal["ssim", "none", "error"] = "ssim",
+    download: bool = False,
+) -> Perceptual:
+    """The perceptual term by name; prints once if another one had to stand in.
+
+    `fallback` is what replaces "lpips-vgg" where its weights are absent ("error" raises
+    `PerceptualWeightsMissingError`); they are downloaded only if `download` says so.
+    """
+    simple = {"ssim": SsimPerceptual, "none": NoPerceptual}
+    if name != "lpips-vgg":
+        return simple[name]()
+    try:
+        return LpipsPerceptual(download)
+    except PerceptualWeightsMissingError as missing:
+        if fallback == "error":
+            raise
+        rich.print(f"Perceptual term: '{fallback}' stands in for 'lpips-vgg'. {missing}")
+        return simple[fallback]()

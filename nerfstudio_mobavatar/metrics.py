@@ -1,0 +1,67 @@
+"""How good a rendered picture is, as this family of papers measures it, on the full frame and on the person alone.
+
+The ground truth's background is set white through the matte and the rendering is over white. The full-frame numbers are
+comparable with published ones but rise with the share of white; the crop's do not, so both are always given.
+"""
+
+from functools import cache
+
+import rich
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from .losses import LpipsPerceptual, PerceptualWeightsMissingError, composite, person_box, square_crop
+
+
+def psnr(rendered: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> float:
+    """`-10 log10(mean (R - I)^2)` dB of pictures in 0..1; 100 dB at most, which also stands for equal pictures."""
+    error = (rendered.double() - target.double()).square().mean().clamp(min=1e-10)
+    return float(-10 * torch.log10(error))
+
+
+def ssim(rendered: Float[Tensor, "h w 3"], target: Float[Tensor, "h w 3"]) -> float:
+    """Structural similarity, 11x11 Gaussian window, data range 1 (torchmetrics)."""
+    a, b = (v.permute(2, 0, 1)[None] for v in (rendered, target))
+    value = structural_similarity_index_measure(a, b, data_range=1.0)
+    assert isinstance(value, Tensor)
+    return float(value)
+
+
+@cache
+def available_lpips() -> LpipsPerceptual | None:
+    """LPIPS-VGG if its weights are on this machine; otherwise None, said once per process."""
+    try:
+        return LpipsPerceptual()
+    except PerceptualWeightsMissingError as missing:
+        rich.print(f"Metrics without LPIPS. {missing}")
+        return None
+
+
+@torch.no_grad()
+def image_metrics(
+    rendered: Float[Tensor, "h w 3"], image: Shaped[Tensor, "h w 3"], mask: Shaped[Tensor, "h w 1"]
+) -> dict[str, float]:
+    """`psnr`, `ssim` on the full frame, `psnr_crop`, `ssim_crop` on the person, `lpips` where weights are available.
+
+    `rendered` is over white and is clamped to 0..1; `image` and `mask` are uint8 or float in 0..1. The crop is the
+    mask's bounding box plus 50 px at pictures of 2048 px, and in proportion at smaller ones (`losses.person_box`).
+    LPIPS is VGG's on that crop, padded to a white square and resized to 512 px.
+    """
+    white = rendered.new_ones(3)
+    rendered = rendered.clamp(0, 1)
+    target = composite(image[None], mask[None], white)[0]
+    box = person_box(mask)
+    a, b = box.cut(rendered), box.cut(target)
+    values = {
+        "psnr": psnr(rendered, target),
+        "ssim": ssim(rendered, target),
+        "psnr_crop": psnr(a, b),
+        "ssim_crop": ssim(a, b),
+    }
+    lpips = available_lpips()
+    if lpips is not None:
+        crops = (square_crop(v, box, white)[None] for v in (rendered, target))
+        values["lpips"] = float(lpips.distance(*crops))
+    return values
