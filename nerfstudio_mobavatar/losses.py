@@ -114,7 +114,7 @@ def person_box(mask: Shaped[Tensor, "h w 1"], least: int = SSIM_WINDOW) -> Box:
 
 
 def square_crop(
-    pixels: Float[Tensor, "h w 3"], box: Box, background: Float[Tensor, " 3"], side: int = LPIPS_SIDE
+    pixels: Float[Tensor, "h w 3"], box: Box, background: Float[Tensor, " 3"], side: int
 ) -> Float[Tensor, "3 side side"]:
     """The box, padded to a centred square with the background and resized (bilinear, antialiased)."""
     height, width = box.y1 - box.y0, box.x1 - box.x0
@@ -251,7 +251,10 @@ class LpipsPerceptual:
 
     def __call__(self, rendered: Tensor, target: Tensor, mask: Tensor, background: Tensor) -> Float[Tensor, ""]:
         boxes = [person_box(m) for m in mask]
-        crops = [torch.stack([square_crop(p, b, background) for p, b in zip(v, boxes)]) for v in (rendered, target)]
+        crops = [
+            torch.stack([square_crop(p, b, background, LPIPS_SIDE) for p, b in zip(v, boxes)])
+            for v in (rendered, target)
+        ]
         return self.distance(*crops).mean()
 
 

@@ -12,7 +12,14 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from .losses import LpipsPerceptual, PerceptualWeightsMissingError, composite, person_box, square_crop
+from .losses import (
+    LPIPS_SIDE,
+    LpipsPerceptual,
+    PerceptualWeightsMissingError,
+    composite,
+    person_box,
+    square_crop,
+)
 
 
 def psnr(rendered: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> float:
@@ -62,6 +69,6 @@ def image_metrics(
     }
     lpips = available_lpips()
     if lpips is not None:
-        crops = (square_crop(v, box, white)[None] for v in (rendered, target))
+        crops = (square_crop(v, box, white, LPIPS_SIDE)[None] for v in (rendered, target))
         values["lpips"] = float(lpips.distance(*crops))
     return values
