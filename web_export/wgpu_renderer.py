@@ -15,6 +15,7 @@ from .bundle import decode, read_sections
 from .evaluate import Pose, joint_transforms, mlp_inputs
 
 OUTPUT_FORMAT = "rgba8unorm"
+NO_ADAPTER = "no WebGPU adapter: install a Vulkan driver (Debian: apt install mesa-vulkan-drivers)"
 
 
 def shader_source(name: str) -> str:
@@ -250,7 +251,9 @@ def _attachment(texture: Any) -> dict[str, Any]:
 
 def _default_device() -> Any:
     """A device with exactly WebGPU's default limits and no optional feature."""
-    adapter = wgpu.gpu.request_adapter_sync(power_preference="high-performance")
-    if adapter is None:
-        raise RuntimeError("no WebGPU adapter: install a Vulkan driver (Debian: apt install mesa-vulkan-drivers)")
+    adapters = [a for a in wgpu.gpu.enumerate_adapters_sync() if a.info["backend_type"] != "OpenGL"]
+    if not adapters:  # wgpu's OpenGL backend is a best effort without several WebGPU features: never taken unasked
+        raise RuntimeError(NO_ADAPTER)
+    kinds = ("DiscreteGPU", "IntegratedGPU")
+    adapter = min(adapters, key=lambda a: kinds.index(a.info["adapter_type"]) if a.info["adapter_type"] in kinds else 9)
     return adapter.request_device_sync(required_limits=dict(layout.DEFAULT_LIMITS))
