@@ -1,15 +1,14 @@
-"""What nerfstudio registers: two methods and the dataparsers. Every `ns-*` tool imports this: keep it light."""
+"""What nerfstudio registers: two methods (the dataparsers are in dataparsers/registry.py). Every `ns-*` tool imports this: keep it light."""
 
 from typing import Any
 
 from nerfstudio.configs.base_config import ViewerConfig
-from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 from nerfstudio.plugins.types import MethodSpecification
 
 from . import ns_export_hook
 from .avatar import AvatarConfig
 from .datamanager import AvatarDataManagerConfig
-from .dataparsers.avatarrex import AvatarReXDataParserConfig
+from .dataparsers.detect import AutoDataParserConfig
 from .model import LossConfig, MobavatarModelConfig
 from .optim import DecaySchedulerConfig, FusedAdamConfig
 from .pipeline import MobavatarPipelineConfig
@@ -71,7 +70,7 @@ mobavatar_tiny = MethodSpecification(
         steps_per_save=500,
         max_num_iterations=500,
         pipeline=MobavatarPipelineConfig(
-            datamanager=AvatarDataManagerConfig(),
+            datamanager=AvatarDataManagerConfig(dataparser=AutoDataParserConfig(max_image_side=256)),
             model=MobavatarModelConfig(
                 avatar=AvatarConfig(num_gaussians=10_000, num_parts=64, num_nodes=1_500),
                 pruning=PruningConfig(keep_count=1_000),
@@ -84,8 +83,4 @@ mobavatar_tiny = MethodSpecification(
         vis="viewer+tensorboard",
     ),
     description="The same method, small: 10K Gaussians, 64 parts, trains in minutes on two CPU cores at about 256 px.",
-)
-
-avatarrex_dataparser = DataParserSpecification(
-    config=AvatarReXDataParserConfig(), description="AvatarReX layout: multi-view images, masks and a SMPL-X fit."
 )

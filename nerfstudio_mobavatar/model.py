@@ -126,7 +126,7 @@ class MobavatarModel(Model):
         def before(step: int) -> None:
             self.step = step
             if self.config.correctives and step >= self.prune_step and not self.avatar.is_pruned:
-                self.prune(list(optimizers.optimizers.values()))
+                self.prune(list(optimizers.optimizers.values()), list(optimizers.parameters.values()))
                 pipeline.wrap_again()
 
         return [TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], before)]
@@ -145,10 +145,10 @@ class MobavatarModel(Model):
         rows = self.get_buffer("train_rows").tolist()
         return [(self.get_buffer("fit_pose")[r], self.get_buffer("fit_expression")[r]) for r in rows]
 
-    def prune(self, optimizers: list[torch.optim.Optimizer]) -> None:
+    def prune(self, optimizers: list[torch.optim.Optimizer], lists: list[list[nn.Parameter]]) -> None:
         """End of stage 1: keep the correctives that vary most over the training poses."""
         statistics = corrective_statistics(self.avatar, self.training_poses())
-        self.pruning_report = prune(self.avatar, statistics, self.config.pruning, optimizers)
+        self.pruning_report = prune(self.avatar, statistics, self.config.pruning, optimizers, lists)
         CONSOLE.log(f"Step {self.step}: {self.pruning_report.describe()}")
 
     def row_of(self, camera: Cameras) -> Tensor:
@@ -248,4 +248,6 @@ def opencv_cameras(camera: Cameras, device: torch.device | str) -> tuple[Tensor,
     T[:, :3, :3] = R
     T[:, :3, 3] = -(R @ c2w[:, :3, 3:])[..., 0]
     K = flat.get_intrinsics_matrices().to(device)
-    return T, K, int(flat.width[0].item()), int(flat.height[0].item())
+    known = (camera.metadata or {}).get("image_size")  # spares a device read per training step
+    width, height = known if known is not None else (int(flat.width[0].item()), int(flat.height[0].item()))
+    return T, K, width, height

@@ -1,11 +1,15 @@
 """nerfstudio's pipeline with evaluation by split: novel views and novel poses are never averaged together."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from torch.nn.parallel import DistributedDataParallel
 
+from .datamanager import AvatarDataManager, LazyEvalLoader
 
 @dataclass
 class MobavatarPipelineConfig(VanillaPipelineConfig):
@@ -14,16 +18,34 @@ class MobavatarPipelineConfig(VanillaPipelineConfig):
     _target: type = field(default_factory=lambda: MobavatarPipeline)
 
 
+@dataclass(frozen=True)
+class Subset:
+    """Some pictures of the evaluation loader, read one at a time."""
+
+    loader: LazyEvalLoader
+    indices: list[int]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[tuple[Cameras, dict[str, Any]]]:
+        return (self.loader.get(i) for i in self.indices)
+
+
 class MobavatarPipeline(VanillaPipeline):
     """Evaluates each split on its own and keeps data-parallel training right when pruning changes shapes."""
+
+    datamanager: AvatarDataManager
 
     def get_average_eval_image_metrics(
         self, step: int | None = None, output_path: Path | None = None, get_std: bool = False
     ) -> dict[str, float]:
         """Mean metrics, keys prefixed by split: `novel_view/psnr_crop`, `novel_pose/psnr_crop`, ..."""
         result: dict[str, float] = {}
-        for tag, loader in self.datamanager.eval_loaders_by_split().items():  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
-            metrics = self.get_average_image_metrics(loader, tag, step, output_path, get_std)
+        tags: list[str] = self.datamanager.eval_dataset.metadata["split_tags"]
+        for tag in sorted(set(tags)):
+            pictures = Subset(self.datamanager.fixed_indices_eval_dataloader, [i for i, t in enumerate(tags) if t == tag])
+            metrics = self.get_average_image_metrics(pictures, tag, step, output_path, get_std)
             result |= {f"{tag}/{key}": value for key, value in metrics.items()}
         return result
 

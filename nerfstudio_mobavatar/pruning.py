@@ -104,11 +104,13 @@ def prune(
     statistics: dict[str, CorrectiveStatistics],
     config: PruningConfig,
     optimizers: Iterable[torch.optim.Optimizer] = (),
+    lists: Iterable[list[nn.Parameter]] = (),
 ) -> PruningReport:
     """Keep the top correctives of each attribute, fold the mean of the others into the neutral attribute.
 
-    Parameters keep their identity (only `.data` shrinks), so optimisers and their param groups stay valid; Adam's
-    moments are sliced with them.
+    The bases become new, smaller parameters: autograd remembers the shape of a parameter for as long as any graph of
+    an earlier step lives. They take the place of the old ones in the param groups of `optimizers` (with their rows of
+    Adam's moments) and in `lists` (nerfstudio keeps its own lists of parameters).
     """
     counts = keep_counts({k: v.score for k, v in statistics.items()}, config, avatar.config.basis_size)
     shares = {}
@@ -121,18 +123,25 @@ def prune(
             dropped = torch.ones(len(score), dtype=torch.bool, device=score.device)
             dropped[chosen] = False
             avatar.neutral(name).data.index_add_(0, avatar.index(name)[dropped], mean[dropped])
-        _keep_rows(avatar.basis(name), chosen, optimizers)
+        _keep_rows(avatar, f"{name}_basis", chosen, optimizers, lists)
         avatar.index(name).data = avatar.index(name)[chosen]
     return PruningReport(counts, shares, avatar.config.num_gaussians)
 
 
 def _keep_rows(
-    parameter: nn.Parameter, rows: Int[Tensor, " kept"], optimizers: Iterable[torch.optim.Optimizer]
+    avatar: Avatar,
+    name: str,
+    rows: Int[Tensor, " kept"],
+    optimizers: Iterable[torch.optim.Optimizer],
+    lists: Iterable[list[nn.Parameter]],
 ) -> None:
-    old_shape = parameter.shape
-    parameter.data = parameter.data[rows].clone()
-    parameter.grad = None
+    old = avatar.get_parameter(name)
+    new = nn.Parameter(old.detach()[rows].clone())
+    avatar.register_parameter(name, new)
     for optimizer in optimizers:
-        for key, value in optimizer.state.get(parameter, {}).items():
-            if torch.is_tensor(value) and value.shape == old_shape:
-                optimizer.state[parameter][key] = value[rows].clone()
+        if old in optimizer.state:
+            state = optimizer.state.pop(old)
+            moments = {k: v for k, v in state.items() if torch.is_tensor(v) and v.shape == old.shape}
+            optimizer.state[new] = state | {k: v[rows].clone() for k, v in moments.items()}
+    for parameters in (*(group["params"] for o in optimizers for group in o.param_groups), *lists):
+        parameters[:] = [new if p is old else p for p in parameters]
