@@ -8,6 +8,7 @@ import base64
 import functools
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -95,6 +96,16 @@ class AvatarPage:
         problem = self.page.evaluate(script)
         if problem:
             raise RuntimeError(f"the page does not draw: {problem}")
+
+    def wait_until(self, condition: str) -> None:
+        """Until the JavaScript function `condition` gives true; a rejected promise counts as not yet."""
+        script = f"""async (end) => {{
+            while (!(await Promise.resolve().then({condition}).catch(() => false))) {{
+                if (Date.now() > end) throw new Error("waited in vain");
+                await new Promise((done) => setTimeout(done, 50));
+            }}
+        }}"""
+        self.page.evaluate(script, 1000 * (time.time() + PAGE_SECONDS))
 
     def message(self) -> str:
         """Title and text that the page shows instead of the avatar; waits for it."""

@@ -10,6 +10,7 @@ interface Spot {
 
 /** Middle and spread of the pointers that are down. */
 function summary(spots: readonly Spot[]): { x: number; y: number; spread: number } {
+  if (spots.length === 0) return { x: 0, y: 0, spread: 0 };
   const x = spots.reduce((sum, s) => sum + s.x, 0) / spots.length;
   const y = spots.reduce((sum, s) => sum + s.y, 0) / spots.length;
   return { x, y, spread: spots.length < 2 ? 0 : Math.hypot(spots[0]!.x - spots[1]!.x, spots[0]!.y - spots[1]!.y) };
@@ -17,25 +18,42 @@ function summary(spots: readonly Spot[]): { x: number; y: number; spread: number
 
 export function steer(canvas: HTMLCanvasElement, orbit: Orbit, changed: () => void): void {
   const down = new Map<number, Spot>();
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    down.set(event.pointerId, { x: event.clientX, y: event.clientY });
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    const spot = down.get(event.pointerId);
-    if (!spot) return;
-    const before = summary([...down.values()]);
-    [spot.x, spot.y] = [event.clientX, event.clientY];
+  let before = summary([]);
+  let isShifting = false;
+  let isWaiting = false;
+
+  /** Applies what moved since the last time. Once per frame: with two fingers, each comes as an event of its own. */
+  const apply = () => {
+    isWaiting = false;
+    if (down.size === 0) return;
     const after = summary([...down.values()]);
     const height = canvas.clientHeight;
     const [dx, dy] = [(after.x - before.x) / height, (after.y - before.y) / height];
-    const shifting = down.size > 1 || (event.buttons & 6) !== 0 || event.shiftKey;
-    if (shifting) orbit.shift(dx, dy, canvas.clientWidth, height);
+    if (down.size > 1 || isShifting) orbit.shift(dx, dy, canvas.clientWidth, height);
     else orbit.turn(dx, dy);
     if (before.spread > 0 && after.spread > 0) orbit.scale(before.spread / after.spread);
+    before = after;
     changed();
+  };
+
+  canvas.addEventListener("pointerdown", (event) => {
+    apply();
+    canvas.setPointerCapture(event.pointerId);
+    down.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    isShifting = event.button !== 0 || event.shiftKey;
+    before = summary([...down.values()]);
   });
-  const release = (event: PointerEvent) => down.delete(event.pointerId);
+  canvas.addEventListener("pointermove", (event) => {
+    if (!down.has(event.pointerId)) return;
+    down.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    if (!isWaiting) requestAnimationFrame(apply);
+    isWaiting = true;
+  });
+  const release = (event: PointerEvent) => {
+    apply();
+    down.delete(event.pointerId);
+    before = summary([...down.values()]);
+  };
   canvas.addEventListener("pointerup", release);
   canvas.addEventListener("pointercancel", release);
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());

@@ -21,7 +21,7 @@ struct Stage {
 }
 
 const LINE_SPACING = 0.5;  // metres
-const LINE_STRENGTH = 0.07;
+const LINE_STRENGTH = 0.055;
 
 @group(0) @binding(0) var<uniform> view: View;
 @group(0) @binding(1) var accumulation: texture_2d<f32>;

@@ -21,6 +21,7 @@ const FOLLOW_SECONDS = 0.25;
 /** A person that jumps this far (metres) was moved by the scrub bar or the loop: the view jumps along. */
 const JUMP = 0.5;
 const MAX_IN_FLIGHT = 2;
+const NOT_DRAWING = "the page is not drawing: its graphics device is lost or being replaced";
 
 const vector = (numbers: readonly number[] | undefined, fallback: Vector): Vector =>
   numbers?.length === 3 && numbers.every(Number.isFinite) ? (numbers as unknown as Vector) : fallback;
@@ -116,7 +117,7 @@ export class Viewer {
   /** Draws the current pose on the canvas; resolves when the GPU has done it. */
   async draw(): Promise<void> {
     const { renderer, context } = this;
-    if (!renderer || !context) return;
+    if (!renderer || !context) throw new Error(NOT_DRAWING);
     this.isDirty = false;
     const pose = this.currentPose();
     const camera = this.currentCamera();
@@ -134,7 +135,7 @@ export class Viewer {
 
   /** The person alone over a plain background, at the size of the current camera. */
   readPixels(background: readonly [number, number, number]): Promise<Uint8Array> {
-    if (!this.renderer) throw new Error("the page is not drawing");
+    if (!this.renderer) throw new Error(NOT_DRAWING);
     this.uploadPose(this.renderer, this.currentPose());
     return this.renderer.readPixels(this.currentCamera(), background);
   }
