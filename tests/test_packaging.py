@@ -149,3 +149,20 @@ def test_console_script_works_from_the_wheel(overlay: Path, tmp_path: Path) -> N
     text = run([str(overlay / "mobavatar"), "--help"], cwd=tmp_path).stdout
     for subcommand in ("demo", "demo-data", "export"):
         assert re.search(rf"\b{subcommand}\b", text), f"{subcommand} is not in:\n{text}"
+
+
+def test_capture_to_page_from_the_wheel(overlay: Path, tmp_path: Path) -> None:
+    """The three doors once, at toy size, with nothing of the repository in sight."""
+    size = ["--frames", "6", "--cameras", "4", "--width", "72", "--height", "96", "--frame-step", "10"]
+    run([str(overlay / "mobavatar"), "demo-data", "capture", *size], cwd=tmp_path)
+    python = str(overlay / "python")
+    train = "from nerfstudio.scripts.train import entrypoint; entrypoint()"
+    options = ["--max-num-iterations", "4", "--vis", "tensorboard", "--machine.device-type", "cpu"]
+    names = ["--output-dir", "runs", "--experiment-name", "toy", "--timestamp", "run"]
+    sizes = ["--pipeline.model.avatar.num-gaussians", "300", "--pipeline.model.avatar.num-nodes", "50"]
+    run([python, "-c", train, "mobavatar-tiny", "--data", "capture", *options, *names, *sizes], cwd=tmp_path)
+    config = "runs/toy/mobavatar-tiny/run/config.yml"
+    export = "from nerfstudio.scripts.exporter import entrypoint; entrypoint()"
+    run([python, "-c", export, "mobavatar", "--load-config", config, "--output-dir", "page"], cwd=tmp_path)
+    page = {path.name for path in (tmp_path / "page").iterdir()}
+    assert page >= {"index.html", "viewer.js", "avatar.mobavatar", "motion.pose.json", "poster.jpg", "README.txt"}
