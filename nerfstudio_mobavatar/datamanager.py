@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from nerfstudio_mobavatar.capture import CaptureError
 from nerfstudio_mobavatar.dataparsers.base import nerfstudio_pose
 from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
-from nerfstudio_mobavatar.images import UndistortMaps, load_picture
+from nerfstudio_mobavatar.images import UndistortMaps, load_image, load_matte
 from nerfstudio_mobavatar.stream import StepDataset, StepSampler, init_worker
 
 LAST_STEP = 2**40
@@ -58,18 +58,22 @@ class AvatarDataset(InputDataset):
         self.exclude_batch_keys_from_device = ["image", "mask"]
         self._maps = UndistortMaps()
 
-    def load(self, image_idx: int) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
-        """Picture and matte number `image_idx`. Raises `CaptureError` naming the file that is wrong."""
-        image = self.metadata["images"][image_idx]
-        return load_picture(image.image_path, image.mask_path, self.metadata["views"][image.camera], self._maps)
-
     def get_numpy_image(self, image_idx: int) -> UInt8[np.ndarray, "h w 3"]:
-        return self.load(image_idx)[0]
+        """Picture number `image_idx`. Raises `CaptureError` naming the file if it is wrong."""
+        image = self.metadata["images"][image_idx]
+        return load_image(image.image_path, self.metadata["views"][image.camera], self._maps)
+
+    def get_matte(self, image_idx: int) -> UInt8[np.ndarray, "h w"]:
+        """Matte number `image_idx`, 0 background .. 255 person. Raises `CaptureError` naming the file."""
+        image = self.metadata["images"][image_idx]
+        return load_matte(image.mask_path, self.metadata["views"][image.camera], self._maps)
 
     def get_data(self, image_idx: int, image_type: Literal["uint8", "float32"] = "float32") -> dict[str, Any]:
         """`image` [h,w,3] and `mask` [h,w,1] of the asked type, `image_idx`, `pose_row` and `split_tag`."""
-        image, matte = (torch.from_numpy(pixels) for pixels in self.load(image_idx))
-        data = {"image": image, "mask": matte[..., None]}
+        data = {
+            "image": torch.from_numpy(self.get_numpy_image(image_idx)),
+            "mask": torch.from_numpy(self.get_matte(image_idx))[..., None],
+        }
         if image_type == "float32":
             data = {key: value.float() / 255.0 for key, value in data.items()}
         return {

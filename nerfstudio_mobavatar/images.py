@@ -109,7 +109,7 @@ class UndistortMaps:
 
 
 def read_pixels(path: Path, width: int, height: int, gray: bool) -> UInt8[ndarray, "h w *c"]:
-    """Decode one file as stored (orientation tags are ignored, as calibrations do): RGB, or one channel if `gray`.
+    """Decode one file as stored (orientation tags are ignored, as calibrations do): BGR, or one channel if `gray`.
 
     Raises `CaptureError` when it cannot be decoded or is not `width x height`.
     """
@@ -126,29 +126,35 @@ def read_pixels(path: Path, width: int, height: int, gray: bool) -> UInt8[ndarra
             f"{path}: expected a {what} of {width}x{height} pixels like the camera's first image, found "
             f"{pixels.shape[1]}x{pixels.shape[0]}. Export all images and masks of a camera at one size."
         )
-    return pixels if gray else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return pixels
 
 
-def load_picture(
-    image_path: Path, mask_path: Path, view: CameraView, maps: UndistortMaps
-) -> tuple[UInt8[ndarray, "h w 3"], UInt8[ndarray, "h w"]]:
-    """Picture (RGB) and matte (0 background .. 255 person) in the geometry of `view`.
-
-    What undistortion brings in from outside the recorded picture is black with matte 0.
-    """
-    image = read_pixels(image_path, view.source_width, view.source_height, gray=False)
+def load_matte(mask_path: Path, view: CameraView, maps: UndistortMaps) -> UInt8[ndarray, "h w"]:
+    """Matte (0 background .. 255 person) in the geometry of `view`; 0 outside the recorded picture."""
     matte = read_pixels(mask_path, view.source_width, view.source_height, gray=True)
-    return _rectify(image, view, maps), _rectify(matte, view, maps)
+    return _rectify(matte, view, maps, Box(0, 0, view.width, view.height))
 
 
-def _rectify(pixels: UInt8[ndarray, "h w *c"], view: CameraView, maps: UndistortMaps) -> UInt8[ndarray, "h2 w2 *c"]:
-    """Scale (area average, which is the right filter for shrinking), then undistort (bilinear)."""
+def load_image(
+    image_path: Path, view: CameraView, maps: UndistortMaps, window: Box | None = None
+) -> UInt8[ndarray, "h w 3"]:
+    """Picture (RGB) in the geometry of `view`, or the `window` of it, which costs less to undistort than the whole."""
+    image = read_pixels(image_path, view.source_width, view.source_height, gray=False)
+    region = Box(0, 0, view.width, view.height) if window is None else window
+    return cv2.cvtColor(_rectify(image, view, maps, region), cv2.COLOR_BGR2RGB)
+
+
+def _rectify(
+    pixels: UInt8[ndarray, "h w *c"], view: CameraView, maps: UndistortMaps, region: Box
+) -> UInt8[ndarray, "h2 w2 *c"]:
+    """Scale (area average, which is the right filter for shrinking), then undistort the region (bilinear)."""
     if (view.width, view.height) != (view.source_width, view.source_height):
         pixels = cv2.resize(pixels, (view.width, view.height), interpolation=cv2.INTER_AREA)
-    if np.any(view.distortion):
-        map1, map2 = maps.get(view)
-        pixels = cv2.remap(pixels, map1, map2, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0,))
-    return pixels
+    rows, columns = slice(region.y0, region.y1), slice(region.x0, region.x1)
+    if not np.any(view.distortion):
+        return pixels[rows, columns]
+    map1, map2 = (table[rows, columns] for table in maps.get(view))
+    return cv2.remap(pixels, map1, map2, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0,))
 
 
 def person_box(matte: UInt8[ndarray, "h w"], margin: int) -> Box:

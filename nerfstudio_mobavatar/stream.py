@@ -18,10 +18,12 @@ from torch.utils.data import Dataset
 
 from nerfstudio_mobavatar.capture import CaptureImage
 from nerfstudio_mobavatar.images import (
+    Box,
     CameraView,
     UndistortMaps,
     crop_intrinsics,
-    load_picture,
+    load_image,
+    load_matte,
     person_box,
     place_window,
     shared_window,
@@ -89,17 +91,18 @@ class StepDataset(Dataset):
         indices = self.sampler(step)
         images = [self.images[i] for i in indices]
         views = [self.views[image.camera] for image in images]
-        pictures = [load_picture(i.image_path, i.mask_path, v, self._maps) for i, v in zip(images, views)]
-        boxes = [person_box(matte, self.crop_margin) for _, matte in pictures]
+        mattes = [load_matte(image.mask_path, view, self._maps) for image, view in zip(images, views)]
+        boxes = [person_box(matte, self.crop_margin) for matte in mattes]
         sizes = [(view.width, view.height) for view in views]
-        window = shared_window(boxes, sizes)
-        rgb = np.empty((len(images), window[1], window[0], 3), np.uint8)
-        mask = np.empty((len(images), window[1], window[0], 1), np.uint8)
+        width, height = shared_window(boxes, sizes)
+        rgb = np.empty((len(images), height, width, 3), np.uint8)
+        mask = np.empty((len(images), height, width, 1), np.uint8)
         K = np.empty((len(images), 3, 3), np.float32)
-        for k, ((image, matte), box, size, view) in enumerate(zip(pictures, boxes, sizes, views)):
-            x0, y0 = place_window(box, window, size)
-            rgb[k] = image[y0 : y0 + window[1], x0 : x0 + window[0]]
-            mask[k, ..., 0] = matte[y0 : y0 + window[1], x0 : x0 + window[0]]
+        for k, (image, view) in enumerate(zip(images, views)):
+            x0, y0 = place_window(boxes[k], (width, height), sizes[k])
+            window = Box(x0, y0, x0 + width, y0 + height)
+            rgb[k] = load_image(image.image_path, view, self._maps, window)
+            mask[k, ..., 0] = mattes[k][y0 : window.y1, x0 : window.x1]
             K[k] = crop_intrinsics(view.K, x0, y0)
         return {
             "image": torch.from_numpy(rgb),

@@ -421,11 +421,8 @@ def inside_masks(capture: Capture, frames: int) -> float:
     """Share of the fitted body's vertices that project into the masks dilated by 5 px, in some frames."""
     rows = np.linspace(0, len(capture.frames) - 1, frames).astype(int)
     fitted = capture.fit
-    vertices = load_body("open").vertices(
-        *(torch.from_numpy(x[rows]) for x in (fitted.pose, fitted.transl)),
-        torch.from_numpy(fitted.betas),
-        torch.from_numpy(fitted.expression[rows]),
-    )
+    pose, transl, expression = (torch.from_numpy(x[rows]) for x in (fitted.pose, fitted.transl, fitted.expression))
+    vertices = load_body("open").vertices(pose, transl, torch.from_numpy(fitted.betas), expression)
     hits = []
     for image in capture.images:
         if image.frame in rows:

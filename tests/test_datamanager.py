@@ -267,7 +267,8 @@ def test_what_ns_render_dataset_does(sound: Path, split: str, count: int) -> Non
     loader = FixedIndicesEvalDataloader(input_dataset=dataset, device="cpu", num_workers=4)
     camera, batch = next(iter(loader))
     assert batch["image"].dtype == torch.float32 and 0.3 < float(batch["image"].mean()) < 0.7
-    assert camera.metadata["pose_row"].tolist() == [[batch["pose_row"]]] and camera.times is not None
+    assert camera.metadata is not None and camera.times is not None
+    assert camera.metadata["pose_row"].tolist() == [[batch["pose_row"]]]
     assert os.path.commonpath(dataset._dataparser_outputs.image_filenames).startswith(str(sound))
     assert dataset.image_filenames[0].exists()
 

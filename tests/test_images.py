@@ -12,7 +12,8 @@ from nerfstudio_mobavatar.images import (
     CameraView,
     UndistortMaps,
     crop_intrinsics,
-    load_picture,
+    load_image,
+    load_matte,
     person_box,
     place_window,
     scaled_view,
@@ -48,6 +49,11 @@ def write_dots(folder: Path, cam: CaptureCamera) -> tuple[Path, Path]:
     return paths
 
 
+def load_both(paths: tuple[Path, Path], view: CameraView) -> tuple[np.ndarray, np.ndarray]:
+    maps = UndistortMaps()
+    return load_image(paths[0], view, maps), load_matte(paths[1], view, maps)
+
+
 def dot_errors(pixels: np.ndarray, view: CameraView) -> np.ndarray:
     """Distance in pixels between each dot's centroid and its pinhole projection with the view's `K`."""
     errors = []
@@ -66,7 +72,7 @@ def dot_errors(pixels: np.ndarray, view: CameraView) -> np.ndarray:
 def test_dots_land_where_the_pinhole_camera_sees_them(tmp_path: Path, distortion: np.ndarray, scale: float) -> None:
     cam = camera(distortion)
     view = scaled_view(cam, scale)
-    image, matte = load_picture(*write_dots(tmp_path, cam), view, UndistortMaps())
+    image, matte = load_both(write_dots(tmp_path, cam), view)
     assert image.shape == (view.height, view.width, 3)
     assert matte.shape == image.shape[:2]
     # 0.1 px: 1/32 px steps of OpenCV's fixed-point maps and 8 bits; a forgotten half pixel is 0.2 to 0.5
@@ -74,12 +80,21 @@ def test_dots_land_where_the_pinhole_camera_sees_them(tmp_path: Path, distortion
     assert dot_errors(matte, view).max() < 0.1
 
 
+def test_a_window_is_that_part_of_the_picture(tmp_path: Path) -> None:
+    for distortion in (np.zeros(5), BARREL):
+        cam = camera(distortion)
+        view, maps = scaled_view(cam, 0.5), UndistortMaps()
+        path = write_dots(tmp_path, cam)[0]
+        part = load_image(path, view, maps, Box(11, 7, 91, 103))
+        np.testing.assert_array_equal(part, load_image(path, view, maps)[7:103, 11:91])
+
+
 def test_distortion_of_the_test_is_not_small(tmp_path: Path) -> None:
     """Without undistortion the same dots are many pixels off, so the test above can fail."""
     cam = camera(BARREL)
     paths = write_dots(tmp_path, cam)
     pinhole = scaled_view(camera(np.zeros(5)))
-    image, _ = load_picture(*paths, pinhole, UndistortMaps())
+    image, _ = load_both(paths, pinhole)
     assert dot_errors(image[..., 0], pinhole).max() > 3
 
 
@@ -98,7 +113,7 @@ def test_colours_are_rgb(tmp_path: Path) -> None:
     red = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     red[..., 2] = 200  # OpenCV writes BGR
     cv2.imwrite(str(paths[0]), red)
-    image, _ = load_picture(*paths, scaled_view(camera(np.zeros(5))), UndistortMaps())
+    image, _ = load_both(paths, scaled_view(camera(np.zeros(5))))
     assert image[5, 5].tolist() == [200, 0, 0]
 
 
@@ -108,13 +123,13 @@ def test_unreadable_and_wrong_size_name_the_file(tmp_path: Path, which: int) -> 
     paths = write_dots(tmp_path, camera(np.zeros(5)))
     cv2.imwrite(str(paths[which]), np.zeros((10, 20), np.uint8))
     with pytest.raises(CaptureError, match=rf"{paths[which].name}: expected .* 320x240 .* found 20x10. Export all"):
-        load_picture(*paths, view, UndistortMaps())
+        load_both(paths, view)
     paths[which].write_bytes(b"not a picture")
     with pytest.raises(CaptureError, match=rf"{paths[which].name}: .*13 bytes that are not a picture. Copy"):
-        load_picture(*paths, view, UndistortMaps())
+        load_both(paths, view)
     paths[which].unlink()
     with pytest.raises(CaptureError, match=rf"{paths[which].name}: .*does not exist"):
-        load_picture(*paths, view, UndistortMaps())
+        load_both(paths, view)
 
 
 def test_maps_are_bounded() -> None:
