@@ -5,13 +5,13 @@ what this prints.
 """
 
 import json
+from dataclasses import fields
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from nerfstudio_mobavatar.web_export import evaluate
+from nerfstudio_mobavatar.web_export import bundle, evaluate
 
 GOLDEN = Path(__file__).with_name("kinematics.json")
 DECIMALS = 6
@@ -39,11 +39,18 @@ def _skeleton(rng: np.random.Generator) -> dict[str, np.ndarray]:
     }
 
 
+def _avatar(skeleton: dict[str, np.ndarray]) -> bundle.AvatarArrays:
+    """An avatar of no Gaussians around the skeleton; its network takes 63 pose numbers and 10 of expression."""
+    values: dict[str, Any] = {f.name: np.zeros(0, np.float32) for f in fields(bundle.AvatarArrays)}
+    network = {"mlp_weights": (np.zeros((1, 8, 73), np.float32),), "mlp_biases": (np.zeros((1, 8), np.float32),)}
+    return bundle.AvatarArrays(**values | skeleton | network | {"num_head_parts": 1, "num_pose_inputs": 63, "meta": {}})
+
+
 def goldens() -> dict[str, Any]:
     """Skeleton, and per case the pose, the joint transforms and the network's inputs."""
     rng = np.random.default_rng(20260501)
     skeleton = _skeleton(rng)
-    a: Any = SimpleNamespace(**skeleton, layer_sizes=[73, 8], num_pose_inputs=63)
+    a = _avatar(skeleton)
     cases = []
     for name, (spread, expressions) in CASES.items():
         angles = np.round(rng.normal(0, 1, (55, 3)) * spread, DECIMALS).astype(np.float32)
