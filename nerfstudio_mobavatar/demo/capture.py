@@ -12,12 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-import cv2
 import numpy as np
 import torch
 import tyro
 from jaxtyping import UInt8
 from numpy import ndarray
+from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nerfstudio_mobavatar.capture import CaptureCamera, CaptureError
@@ -283,10 +283,7 @@ def _write_frame(folder: Path, row: int, cameras: tuple[CaptureCamera, ...], fra
 
 
 def _write_image(folder: Path, row: int, name: str, rgb: UInt8[ndarray, "h w 3"], alpha: UInt8[ndarray, "h w"]) -> None:
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     image, mask = folder / name / f"{row:08d}.jpg", folder / name / "mask" / "pha" / f"{row:08d}.jpg"
-    for path, content in ((image, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)), (mask, alpha)):
-        ok, encoded = cv2.imencode(".jpg", content, quality)
-        if not ok:
-            raise CaptureError(f"{path}: JPEG encoding failed")
-        path.write_bytes(encoded.tobytes())
+    for path, content in ((image, rgb), (mask, alpha)):
+        # colour at full resolution: at small sizes halved chroma would be the largest error of all
+        Image.fromarray(content).save(path, quality=JPEG_QUALITY, subsampling=0)
