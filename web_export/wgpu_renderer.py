@@ -45,6 +45,7 @@ class WgpuRenderer:
         for digit in range(self.dimensions["digits"]):
             values = {"shift": digit * layout.DIGIT_BITS, "num_groups": self.dimensions["sort_groups"]}
             self._write("sort_digit", layout.struct_bytes("SortDigit", values), digit * layout.UNIFORM_ALIGN)
+        self._compiled: dict[str, tuple[Any, Any]] = {}
         self._pipelines = [self._compute_pipeline(p, key_bits) for p in self.passes]
         self._indices = self._make_indices()
         self._draw = self._draw_pipeline("draw.wgsl", layout.DRAW_BINDINGS, accumulation, blend=True)
@@ -171,15 +172,19 @@ class WgpuRenderer:
         return self.device.create_buffer_with_data(data=data, usage=wgpu.BufferUsage.INDEX)
 
     def _compute_pipeline(self, p: layout.Pass, key_bits: int) -> tuple[Any, Any]:
-        bind_layout = self._bind_layout(p.bindings, wgpu.ShaderStage.COMPUTE)
-        stage = {"module": self.device.create_shader_module(code=shader_source(p.shader)), "entry_point": p.entry}
-        if p.shader == "sort_keys.wgsl":
-            stage["constants"] = {"KEY_BITS": key_bits}
-        pipeline = self.device.create_compute_pipeline(
-            label=p.name,
-            layout=self.device.create_pipeline_layout(bind_group_layouts=[bind_layout]),
-            compute=stage,
-        )
+        """(pipeline, bind group) of a pass; the digits of the sort share their pipelines."""
+        if p.shader not in self._compiled:
+            bind_layout = self._bind_layout(p.bindings, wgpu.ShaderStage.COMPUTE)
+            stage = {"module": self.device.create_shader_module(code=shader_source(p.shader)), "entry_point": p.entry}
+            if p.shader == "sort_keys.wgsl":
+                stage["constants"] = {"KEY_BITS": key_bits}
+            pipeline = self.device.create_compute_pipeline(
+                label=p.shader,
+                layout=self.device.create_pipeline_layout(bind_group_layouts=[bind_layout]),
+                compute=stage,
+            )
+            self._compiled[p.shader] = (pipeline, bind_layout)
+        pipeline, bind_layout = self._compiled[p.shader]
         return pipeline, self._bind(bind_layout, p.bindings, digit=max(p.digit, 0))
 
     def _draw_pipeline(self, shader: str, bindings: tuple[str, ...], target: str, blend: bool) -> tuple[Any, Any]:

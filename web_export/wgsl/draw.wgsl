@@ -16,8 +16,9 @@ struct View {
 
 struct Corner {
   @builtin(position) position: vec4f,
-  @location(0) offset: vec2f,  // in sigmas along the two axes of the ellipse
-  @location(1) @interpolate(flat) color: vec4f,
+  @location(0) @interpolate(flat) color: vec4f,
+  @location(1) @interpolate(flat) axes: vec4f,  // px -> sigmas along the major and the minor axis
+  @location(2) @interpolate(flat) center: vec2f,
 }
 
 const QUADS_PER_INSTANCE = 128u;
@@ -33,7 +34,7 @@ const MIN_ALPHA = 1.0 / 255.0;
 fn vertex(@builtin(vertex_index) index: u32, @builtin(instance_index) instance: u32) -> Corner {
   let rank = instance * QUADS_PER_INSTANCE + index / 4u;
   if (rank >= frame_state.x) {
-    return Corner(vec4f(2.0, 2.0, 2.0, 1.0), vec2f(0.0), vec4f(0.0));  // outside of the clip volume
+    return Corner(vec4f(2.0, 2.0, 2.0, 1.0), vec4f(0.0), vec4f(0.0), vec2f(0.0));  // outside of the clip volume
   }
   let splat = pairs[frame_state.x - 1u - rank].y;  // farthest first
   let a = bitcast<vec4f>(splats[2u * splat]);
@@ -45,12 +46,16 @@ fn vertex(@builtin(vertex_index) index: u32, @builtin(instance_index) instance: 
   let pixel = a.xy + offset.x * a.zw + offset.y * minor_axis;
   let clip = pixel / view.viewport * vec2f(2.0, -2.0) + vec2f(-1.0, 1.0);
   let color = vec4f(unpack2x16float(b.z), unpack2x16float(b.w & 0xffffu).x, f32(b.w >> 16u) / 65535.0);
-  return Corner(vec4f(clip, 0.0, 1.0), offset, color);
+  let axes = vec4f(a.zw / dot(a.zw, a.zw), minor_axis / (size.x * size.x));
+  return Corner(vec4f(clip, 0.0, 1.0), color, axes, a.xy);
 }
 
 @fragment
 fn fragment(corner: Corner) -> @location(0) vec4f {
-  let alpha = min(MAX_ALPHA, corner.color.a * exp(-0.5 * dot(corner.offset, corner.offset)));
+  // from the pixel and not interpolated: SwiftShader snaps corners to 1/16 px, a tenth of a sigma of the smallest splats
+  let pixel = corner.position.xy - corner.center;
+  let offset = vec2f(dot(pixel, corner.axes.xy), dot(pixel, corner.axes.zw));
+  let alpha = min(MAX_ALPHA, corner.color.a * exp(-0.5 * dot(offset, offset)));
   if (alpha < MIN_ALPHA) {
     discard;
   }
