@@ -13,9 +13,11 @@ pixel is then dense arithmetic on `[16, items]`; only transmittance and the sums
 The backward pass is analytic.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -28,7 +30,7 @@ MAX_ALPHA = 0.999
 MIN_ALPHA = 1 / 255
 MIN_TRANSMITTANCE = 1e-4
 MAX_ITEMS = 1_500_000
-"""Items held at once: 16 px x 5 arrays x 4 byte x 1.5M = 0.5 GB."""
+"""Items held at once: 16 px x 6 arrays x 4 byte x 1.5M = 0.6 GB."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,11 @@ class Layers:
     splat: Int[Tensor, " i"]
     tile: Int[Tensor, " t"]
     """Tiles that have items, most items first; column + columns * row."""
-    bounds: list[int]
-    """Layer r is `bounds[r]:bounds[r+1]` of the items and the first `bounds[r+1]-bounds[r]` of the tiles."""
+    sizes: list[int]
+    """Items in each layer; layer r covers the first `sizes[r]` tiles."""
+    first: Int[Tensor, " s1"]
+    """Items of splat i, wherever they lie, are `items[first[i]:first[i+1]]`."""
+    items: Int[Tensor, " i"]
 
 
 def layers(tiles: Int[Tensor, "s 4"], columns: int, first_row: int, end_row: int) -> Layers:
@@ -150,13 +155,16 @@ def layers(tiles: Int[Tensor, "s 4"], columns: int, first_row: int, end_row: int
     place[by_count] = torch.arange(len(by_count), device=device)
     depth = int(sorted_count[0]) if count else 0
     # tiles with more than r items = all those whose count is above r
-    layer_size = torch.bincount(sorted_count - 1, minlength=1).flip(0).cumsum(0).flip(0)[:depth]
-    bounds = torch.cat([layer_size.new_zeros(1), layer_size.cumsum(0)])
+    size = torch.bincount(sorted_count - 1, minlength=1).flip(0).cumsum(0).flip(0)[:depth]
     tile = tile.long()
     rank = torch.arange(count, device=device) - (per_tile.cumsum(0) - per_tile)[tile]
-    splat = torch.empty_like(order)
-    splat[bounds[rank] + place[tile]] = line_splat[item_line[order]]
-    return Layers(splat, by_count[: len(sorted_count)] + first_row * columns, bounds.tolist())
+    position = (size.cumsum(0) - size)[rank] + place[tile]
+    splat, items = torch.empty_like(order), torch.empty_like(order)
+    splat[position] = line_splat[item_line[order]]
+    items[order] = position
+    first = F.pad((nx * ny).cumsum(0), (1, 0))
+    active = by_count[: len(sorted_count)] + first_row * columns
+    return Layers(splat, active, size.tolist(), first, items)
 
 
 def bands(tiles: Int[Tensor, "s 4"], rows: int, limit: int) -> list[tuple[int, int]]:
@@ -195,73 +203,78 @@ class _Band:
     """[4, i] rgb, depth"""
     alpha: Tensor
     """0 where skipped or behind the end of the pixel."""
-    free: Tensor
-    """True where alpha is not clamped at 0.999."""
-    transmittance: Tensor
-    """In front of the item."""
+    weight: Tensor
+    """alpha times the transmittance in front of the item."""
 
 
 def _band(shape: Tensor, color: Tensor, items: Layers, columns: int, rows: int) -> _Band:
-    """Alpha and transmittance of every pixel of every item; `rows` are those of one camera."""
-    count = [b - a for a, b in zip(items.bounds, items.bounds[1:])]
+    """Alpha and weight of every pixel of every item; `rows` are those of one camera."""
     centre = torch.stack([items.tile % columns, items.tile // columns % rows]).to(shape.dtype) * TILE + 0.5
     values = torch.cat([shape, color], 1).index_select(0, items.splat).T.contiguous()
-    offset = torch.cat([centre[:, :n] for n in count], 1) - values[:2]
+    offset = torch.cat([centre[:, :n] for n in items.sizes], 1) - values[:2]
     a, b, c = conic = values[2:5]
     X, Y = offset
     slope_x, slope_y = slope = torch.stack([-(a * X + b * Y), -(b * X + c * Y)])
     log_alpha0 = values[5] + 0.5 * (slope_x * X + slope_y * Y)
     # log alpha is a polynomial of the pixel's offset in the tile: one matrix product for all
     log_alpha = _lanes(shape)[2] @ torch.stack([log_alpha0, slope_x, slope_y, -0.5 * a, -b, -0.5 * c])
-    alpha = log_alpha.exp_()
-    free = alpha <= MAX_ALPHA
-    alpha.clamp_(max=MAX_ALPHA)
-    alpha *= alpha >= MIN_ALPHA
+    alpha = F.threshold(log_alpha.exp_().clamp_(max=MAX_ALPHA), MIN_ALPHA, 0.0, inplace=True)
     rest = 1 - alpha
     transmittance = torch.empty_like(alpha)
-    transmittance[:, : count[0]] = 1
-    for (lo, hi), n in zip(zip(items.bounds, items.bounds[1:]), count[1:]):
-        torch.mul(transmittance[:, lo : lo + n], rest[:, lo : lo + n], out=transmittance[:, hi : hi + n])
+    front, through = transmittance.split(items.sizes, 1), rest.split(items.sizes, 1)
+    front[0].fill_(1)
+    for r, n in enumerate(items.sizes[1:]):
+        torch.mul(front[r][:, :n], through[r][:, :n], out=front[r + 1])
     # transmittance falls monotonically: what follows the first stopped item is stopped by the same test
-    alpha *= rest.mul_(transmittance) > MIN_TRANSMITTANCE
-    return _Band(items, offset, conic, slope, values[6:], alpha, free, transmittance)
+    alpha = alpha.masked_fill_(rest.mul_(transmittance) <= MIN_TRANSMITTANCE, 0)
+    return _Band(items, offset, conic, slope, values[6:], alpha, transmittance.mul_(alpha))
 
 
 def _blend(band: _Band) -> tuple[Tensor, Tensor]:
     """Sums over depth: `sum_i c_i alpha_i T_i` [4, 16, t] and the transmittance left at the end [16, t]."""
-    bounds = band.layers.bounds
-    out = band.alpha.new_zeros(4, TILE * TILE, bounds[1])
-    left = band.alpha.new_ones(TILE * TILE, bounds[1])
-    rest = 1 - band.alpha
-    weight = band.alpha * band.transmittance
-    for lo, hi in zip(bounds, bounds[1:]):
-        out[:, :, : hi - lo].addcmul_(weight[:, lo:hi], band.color[:, None, lo:hi])
-        left[:, : hi - lo].mul_(rest[:, lo:hi])
+    sizes = band.layers.sizes
+    out = band.alpha.new_zeros(4, TILE * TILE, sizes[0])
+    left = band.alpha.new_ones(TILE * TILE, sizes[0])
+    per_layer = zip(sizes, (1 - band.alpha).split(sizes, 1), band.weight.split(sizes, 1), band.color.split(sizes, 1))
+    for n, rest, weight, color in per_layer:
+        out[:, :, :n].addcmul_(weight, color[:, None])
+        left[:, :n].mul_(rest)
     return out, left
 
 
-def _unblend(band: _Band, grad: Tensor, grad_left: Tensor) -> tuple[Tensor, Tensor]:
-    """Adjoint of `_blend`: gradients by log alpha [16, i] (before the clamp) and by colour [k, i].
+def _unblend(band: _Band, grad: Tensor, behind: Tensor) -> tuple[Tensor, Tensor]:
+    """Adjoint of `_blend`: gradients by log alpha [16, i] (0 where alpha is clamped) and by colour [k, i].
 
-    With s_i = grad . c_i: `dL/dalpha_i = T_i s_i - (sum_{j>i} alpha_j T_j s_j + left dL/dleft) / (1 - alpha_i)`.
-    `grad` is [k, 16, t] for the first k of the four channels; `grad_left` [16, t] holds `left dL/dleft`.
+    With s_i = grad . c_i and w_i = alpha_i T_i:
+    `alpha_i dL/dalpha_i = w_i s_i - alpha_i / (1 - alpha_i) (sum_{j>i} w_j s_j + left dL/dleft)`.
+    `grad` is [k, 16, t] for the first k of the four channels; `behind` [16, t] is `left dL/dleft` and gets overwritten.
     """
-    bounds, k = band.layers.bounds, len(grad)
-    behind = grad_left
-    by_alpha = torch.empty_like(band.alpha)
-    by_color = band.color.new_empty(k, bounds[-1])
-    weight = band.alpha * band.transmittance
-    inverse_rest = (1 - band.alpha).reciprocal_()
-    for lo, hi in reversed(list(zip(bounds, bounds[1:]))):
-        g, w, rear = grad[:, :, : hi - lo], weight[:, lo:hi], behind[:, : hi - lo]
-        s = g[0] * band.color[0, lo:hi]
+    sizes, k = band.layers.sizes, len(grad)
+    by_log_alpha = torch.empty_like(band.alpha)
+    by_color = band.color.new_empty(k, band.alpha.shape[1])
+    odds = band.alpha / (1 - band.alpha)
+    arrays = (by_log_alpha, by_color, odds, band.weight, band.color)
+    per_layer = zip(sizes, *(v.split(sizes, 1) for v in arrays))
+    for n, by_log_alpha_r, by_color_r, odds_r, weight, color in reversed(list(per_layer)):
+        g, rear = grad[:, :, :n], behind[:, :n]
+        s = g[0] * color[0]
         for channel in range(1, k):
-            s.addcmul_(g[channel], band.color[channel, lo:hi])
-        torch.sum(g * w, 1, out=by_color[:, lo:hi])
-        torch.mul(s, band.transmittance[:, lo:hi], out=by_alpha[:, lo:hi])
-        by_alpha[:, lo:hi].addcmul_(rear, inverse_rest[:, lo:hi], value=-1)
-        rear.addcmul_(w, s)
-    return by_alpha.mul_(band.alpha).mul_(band.free), by_color
+            s.addcmul_(g[channel], color[channel])
+        s.mul_(weight)
+        torch.addcmul(s, odds_r, rear, value=-1, out=by_log_alpha_r)
+        rear.add_(s)
+        torch.sum(g * weight, 1, out=by_color_r)
+    return by_log_alpha.masked_fill_(band.alpha >= MAX_ALPHA, 0), by_color
+
+
+def _sum_by_splat(items: Layers, per_item: Tensor) -> Tensor:
+    """[i, k] -> [s, k]: sums over the items of each splat, as a sparse product (10 times faster than scattering)."""
+    ones = per_item.new_ones(len(items.items))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        size = (len(items.first) - 1, len(per_item))
+        gather = torch.sparse_csr_tensor(items.first, items.items, ones, size, check_invariants=False)
+        return gather @ per_item
 
 
 def _shape_gradient(band: _Band, by_log_alpha: Tensor) -> Tensor:
@@ -315,7 +328,7 @@ class _Composite(torch.autograd.Function):
             tile = band.layers.tile
             by_log_alpha, by_color = _unblend(band, grad[:, :, tile], grad_left[:, tile])
             per_item = torch.cat([_shape_gradient(band, by_log_alpha), by_color])
-            total.index_add_(0, band.layers.splat, per_item.T.contiguous())
+            total += _sum_by_splat(band.layers, per_item.T.contiguous())
         by_depth = total[:, 9] if len(grad) == 4 else None
         return total[:, :6], total[:, 6:9], by_depth, None, None, None, None, None
 
