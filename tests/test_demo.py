@@ -88,6 +88,23 @@ def test_body_projects_into_the_masks(mini_capture: Path):
             assert overlap.sum() / ((mask > 128) | naked.reshape(96, 72)).sum() > 0.75
 
 
+def test_files_say_what_was_rendered(mini_capture: Path):
+    """Half-pixel convention of the calibration, order of joints in the fit."""
+    recipe = DemoData(Path("unused"), frames=6, cameras=4, width=72, height=96, frame_step=10).recipe()
+    calibration = json.loads((mini_capture / "calibration_full.json").read_text())
+    for camera in recipe.cameras:
+        written = np.array(calibration[camera.name]["K"]).reshape(3, 3)
+        assert np.allclose(camera.K - written, [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
+        assert np.allclose(calibration[camera.name]["T"], camera.T_cam_world[:3, 3])
+    fit = np.load(mini_capture / "smpl_params.npz")
+    for key, first, count in (
+        ("global_orient", 0, 1), ("body_pose", 1, 21), ("jaw_pose", 22, 1), ("left_hand_pose", 25, 15),
+        ("right_hand_pose", 40, 15),
+    ):  # fmt: skip
+        assert np.array_equal(fit[key].reshape(6, count, 3), recipe.motion.pose[:, first : first + count]), key
+    assert np.array_equal(fit["expression"], recipe.motion.expression)
+
+
 def test_same_bytes_for_any_number_of_workers(mini_capture: Path, tmp_path: Path):
     again = make_mini_capture(tmp_path / "two", workers=2)
     assert _digests(again) == _digests(mini_capture)
