@@ -1,0 +1,94 @@
+"""Milliseconds per pass and agreement with the torch rasteriser of the wgpu renderer, on a synthetic person.
+
+`python -m tests.bench.wgpu_passes` writes tests/bench/results/wgpu_passes.json. Times are wall clock of one pass alone,
+submission and waiting included (about 0.1 ms); the least of five.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+
+from nerfstudio_mobavatar.gaussians import PosedGaussians
+from nerfstudio_mobavatar.render import rasterize
+from nerfstudio_mobavatar.web_export import bundle, evaluate
+from nerfstudio_mobavatar.web_export.wgpu_renderer import WgpuRenderer
+from tests.bench.common import command_line, device_name, write
+from tests.synthetic_avatar import SyntheticAvatar, camera, walking_pose
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure and write the figures file."""
+
+    num_gaussians: tuple[int, ...] = (10_000, 200_000)
+    size: int = 512
+    """Pixels along both edges; the person fills most of the height."""
+    repeats: int = 5
+
+    def main(self) -> None:
+        """Run everything and write the JSON."""
+        rows = [self._row(n) for n in self.num_gaussians]
+        load = round(os.getloadavg()[0], 1)  # software drivers share the cores with whatever else runs
+        write(
+            "wgpu_passes",
+            {"command": command_line(), "load_average": load, "size_px": self.size, "avatars": rows},
+        )
+
+    def _row(self, n: int) -> dict[str, Any]:
+        avatar = SyntheticAvatar(n, num_parts=256, num_nodes=min(10_000, n // 10), num_kept=n // 10)
+        data = bundle.encode(avatar.build())
+        T, K = camera(self.size, self.size)
+        expected, crop = self._torch_picture(data, T, K)
+        agreement, timings, device = {}, {}, ""
+        for key_bits in (16, 32):
+            for accumulation in ("rgba16float", "rgba8unorm"):
+                renderer = WgpuRenderer(data, key_bits, accumulation)
+                rgb = renderer.render(walking_pose(1.0), T, K, self.size, self.size, np.ones(3)) / 255
+                error = rgb[crop].astype(np.float64) - expected[crop]
+                agreement[f"{accumulation}_{key_bits}_bit_keys_db"] = round(-10 * np.log10((error**2).mean()), 2)
+                if key_bits == 16:
+                    timings[f"draw_{accumulation}_ms"] = self._time(
+                        lambda e, r=renderer: r.encode_draw(e, *2 * [self.size]), renderer
+                    )
+                if (key_bits, accumulation) == (16, "rgba16float"):
+                    timings |= self._pass_times(renderer)
+                    device = f"{renderer.adapter_name} on {device_name('cpu')}"
+        return {"num_gaussians": n, "device": device, "psnr_crop_torch": agreement, "timings": timings}
+
+    def _torch_picture(self, data: bytes, T: np.ndarray, K: np.ndarray) -> tuple[np.ndarray, Any]:
+        posed = evaluate.evaluate(bundle.decode(data), walking_pose(1.0))
+        values = (posed.mean, posed.covariance, posed.color, posed.opacity, T, K, np.ones(3))
+        t = [torch.tensor(np.asarray(x, np.float32)) for x in values]
+        out = rasterize(PosedGaussians(*t[:4]), t[4][None], t[5][None], self.size, self.size, t[6], "torch")
+        y, x = np.nonzero(out.alpha[0, ..., 0].numpy() > 1 / 255)
+        crop = np.s_[y.min() : y.max() + 1, x.min() : x.max() + 1]
+        return out.rgb[0].clamp(0, 1).numpy(), crop
+
+    def _pass_times(self, renderer: WgpuRenderer) -> dict[str, float]:
+        """Milliseconds of every pass; the sort's dispatches are added up over the digits."""
+        times: dict[str, float] = {}
+        for p in renderer.passes:
+            ms = self._time(lambda e, p=p: renderer.encode_compute(e, p.rate, only=p.name), renderer)
+            name = f"{p.name.rsplit('_', 1)[0] if p.digit >= 0 else p.name}_ms"
+            times[name] = round(times.get(name, 0.0) + ms, 3)
+        return times
+
+    def _time(self, encode: Any, renderer: WgpuRenderer) -> float:
+        best = np.inf
+        for _ in range(self.repeats):
+            start = time.perf_counter()
+            encoder = renderer.device.create_command_encoder()
+            encode(encoder)
+            renderer.device.queue.submit([encoder.finish()])
+            renderer.wait()
+            best = min(best, time.perf_counter() - start)
+        return round(1000 * best, 3)
+
+
+if __name__ == "__main__":
+    tyro.cli(Bench).main()
