@@ -24,6 +24,8 @@ TORCH = {
 """Pairs that were seen to work together. torch is never chosen without torchvision: their binaries belong together."""
 ANY_TORCH = ["torch>=2.4", "torchvision"]
 """Elsewhere: pip finds the pair, since each torchvision asks for one torch exactly."""
+NUMPY = "numpy>=1.26.4,<2"
+"""As pyproject.toml has it; torchvision alone would bring numpy 2, to be replaced a moment later."""
 GSPLAT_FOR_CUDA_13 = "gsplat==1.5.3"
 
 
@@ -55,9 +57,9 @@ def install_torch() -> bool:
     if ask("import torch, torchvision; print(torch.ones(1))") is not None:
         return True
     pinned = TORCH.get((platform.system(), platform.machine()))
-    if pinned and pip(" and ".join(pinned), *pinned):
+    if pinned and pip(" and ".join(pinned), *pinned, NUMPY):
         return True
-    return pip("torch and torchvision, newest pair (not one that was tested on this platform)", *ANY_TORCH)
+    return pip("torch and torchvision, newest pair (not one that was tested on this platform)", *ANY_TORCH, NUMPY)
 
 
 def cuda_version() -> str:
