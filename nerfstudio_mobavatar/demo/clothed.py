@@ -21,7 +21,7 @@ from nerfstudio_mobavatar.transforms import axis_angle_to_rotmat
 MATERIALS = ("skin", "shirt", "trousers", "shoe", "hair", "eye")
 SKIN, SHIRT, TROUSERS, SHOE, HAIR, EYE = range(len(MATERIALS))
 
-_NECK, _HEAD, _LEFT_ELBOW, _LEFT_KNEE, _LEFT_ANKLE, _SPINE1 = 12, 15, 18, 4, 7, 3
+_NECK, _HEAD, _JAW, _LEFT_ELBOW, _LEFT_KNEE, _LEFT_ANKLE, _SPINE1 = 12, 15, 22, 18, 4, 7, 3
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ClothedHuman:
         rest, joints = body.rest(betas)
         self.parents = body.parents
         self.landmarks = _landmarks(joints.numpy())
-        skin, material, kept = _skin(body, rest.numpy(), self.landmarks, joints.numpy())
+        skin, material, kept = _skin(body, rest.numpy(), self.landmarks)
         parts = [(skin, material)]
         tights = _tights(betas.numpy())
         for kind in (TROUSERS, SHOE, SHIRT):
@@ -137,7 +137,7 @@ def _landmarks(joints: Float[ndarray, "55 3"]) -> Landmarks:
 
 
 def _skin(
-    body: Body, rest: Float[ndarray, "v 3"], m: Landmarks, joints: Float[ndarray, "55 3"]
+    body: Body, rest: Float[ndarray, "v 3"], m: Landmarks
 ) -> tuple[SkinnedMesh, Int[ndarray, " n"], Int[ndarray, " n"]]:
     """The visible body with hair grown out of the scalp, its materials, and which body vertices it keeps."""
     weights, faces = body.skin_weights.numpy(), body.faces.numpy()
@@ -147,8 +147,8 @@ def _skin(
     normals = point_normals(torch.from_numpy(rest), body.faces, torch.from_numpy(face_table(faces, len(rest)))).numpy()
     outer = rest + normals * (0.016 * np.clip(grown / 0.02, 0, 1) * scalp)[:, None]
     height, across = rest[:, 1], np.abs(rest[:, 0])
-    hidden = (height < m.neck[1] - 0.06) & (height > m.ankle + 0.02) & (across < m.cuff - 0.03)
-    hidden |= height <= m.ankle + 0.02
+    trunk = weights[:, _HEAD] + weights[:, _JAW] < 0.3
+    hidden = trunk & (height < m.neck[1] + 0.02) & (across < m.cuff - 0.03) & (_beyond_collar(rest, m) > 0.025)
     mesh, kept = compact(SkinnedMesh(outer, faces[~hidden[faces].all(1)], weights))
     material = np.where(eye, EYE, np.where(scalp, HAIR, SKIN))[kept]
     return mesh, material, kept
@@ -192,8 +192,13 @@ def _cut_value(kind: int, p: Float[ndarray, "v 3"], m: Landmarks) -> Float[ndarr
         return np.minimum(m.waist - 0.02 - y, y - m.ankle - 0.045)
     if kind == SHOE:
         return m.ankle + 0.065 - y
-    neck = m.neck + np.array([0, 0.045, 0.012])
-    below = np.minimum(y - neck[1], 0)
-    hole = np.sqrt((x / 0.078) ** 2 + ((p[:, 2] - neck[2]) / 0.078) ** 2 + (below / 0.085) ** 2) - 1
     wave = 0.006 * np.cos(3 * np.arctan2(p[:, 0], p[:, 2]))
-    return np.minimum.reduce([hole * 0.08, m.cuff - x, y - m.hem - wave])
+    return np.minimum.reduce([_beyond_collar(p, m), m.cuff - x, y - m.hem - wave])
+
+
+def _beyond_collar(p: Float[ndarray, "v 3"], m: Landmarks) -> Float[ndarray, " v"]:
+    """Roughly the distance (metres) from the collar, negative inside the opening for the neck."""
+    neck = m.neck + np.array([0, 0.045, 0.012])
+    below = np.minimum(p[:, 1] - neck[1], 0)
+    across = (p[:, 0] / 0.078) ** 2 + ((p[:, 2] - neck[2]) / 0.078) ** 2
+    return 0.08 * (np.sqrt(across + (below / 0.085) ** 2) - 1)
