@@ -1,10 +1,10 @@
 """Speed of the synthetic capture: `python -m tests.bench.demo_speed [--device cuda] [--width 768 --height 1024]`.
 
-Prints a JSON line; on CUDA it also says how far the CPU picture of the same frame is away.
+Merges into results/demo_speed.json under device, size and lighting; small pictures on CUDA are also compared with
+the CPU's.
 """
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 
 from nerfstudio_mobavatar.demo.capture import DemoData
 from nerfstudio_mobavatar.demo.scene import RenderedFrame
+from tests.bench.common import command_line, device_name, write
 
 
 def _against_cpu(shape: dict, frame: RenderedFrame) -> dict[str, float]:
@@ -38,8 +39,7 @@ def main() -> None:
     parser.add_argument("--lighting", default="dome", choices=["dome", "key"])
     a = parser.parse_args()
     shape = {"frames": a.frames, "cameras": a.cameras, "width": a.width, "height": a.height, "lighting": a.lighting}
-    name = torch.cuda.get_device_name() if a.device == "cuda" else "cpu, one process"
-    result = {"device": name, "torch": torch.__version__, **shape}
+    result = {"device": device_name(a.device), "torch": torch.__version__, "command": command_line(), **shape}
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         DemoData(Path(folder) / "capture", device=a.device, workers=16 if a.device == "cuda" else 1, **shape).main()
@@ -56,7 +56,7 @@ def main() -> None:
         result["cuda_repeats_exactly"] = bool((again.rgb == frame.rgb).all() and (again.alpha == frame.alpha).all())
         if a.width <= 256:
             result |= _against_cpu(shape, frame)
-    print(json.dumps(result))
+    write("demo_speed", {f"{a.device} {a.width}x{a.height} {a.lighting}": result})
 
 
 if __name__ == "__main__":
