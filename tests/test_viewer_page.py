@@ -195,14 +195,14 @@ def test_same_picture_as_wgpu_and_torch(live: AvatarPage, site: Path) -> None:
     in_page = [renderers.draw_chromium(live, shot) for shot in shots]
     for shot, found in zip(shots, in_page):
         crop = renderers.person_crop(found, shot.background)
-        # measured 60 dB and more; halves in the accumulation and 16-bit depth keys are what differs
+        # measured 64 and 66 dB; halves in the accumulation and 16-bit depth keys are what differs
         assert renderers.psnr(found[crop], renderers.draw_torch(avatar, shot)[crop]) >= 45
     icd = renderers.swiftshader_icd()
     if icd is None:
         pytest.skip("Chromium's SwiftShader driver was not found: no common driver for wgpu-py and the page")
     for shot, found, expected in zip(shots, in_page, renderers.draw_wgpu(avatar, shots, icd)):
         crop = renderers.person_crop(found, shot.background)
-        assert renderers.psnr(found[crop], expected[crop]) >= 70  # one 1/255 step in 100 pixels is 68 dB
+        assert renderers.psnr(found[crop], expected[crop]) >= 70  # measured 95 dB and equal
 
 
 def broken(site: Path, folder: Path, change: Callable[[Path], None]) -> Path:
