@@ -187,10 +187,13 @@ def test_what_no_pixel_sees_leaves_the_background_and_zero_gradients(gaussians):
 
 
 def test_a_huge_opaque_splat_covers_every_pixel_and_clamps_at_0_999():
-    r = rasterize(one([0, 0, 2], 1e4, 1.0), *CAMERA, 16, 12, torch.zeros(3), "torch")
+    g, leaves = leaves_of(one([0, 0, 2], 1e4, 1.0))
+    r = rasterize(g, *CAMERA, 16, 12, torch.zeros(3), "torch")
     torch.testing.assert_close(r.alpha, torch.full((1, 12, 16, 1), 0.999))
     torch.testing.assert_close(r.depth, torch.full((1, 12, 16, 1), 2.0))
     torch.testing.assert_close(r.rgb[..., 0], r.alpha[..., 0])
+    mean, covariance, color, opacity = torch.autograd.grad(r.rgb.sum(), leaves)
+    assert color.all() and not mean.any() and not covariance.any() and not opacity.any()  # the clamp is flat
 
 
 def test_a_pixel_stops_before_its_transmittance_falls_to_1e_4():
