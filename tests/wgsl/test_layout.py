@@ -73,7 +73,7 @@ def test_bindings_match_the_declarations_and_the_default_limits():
         assert sum(kind != "uniform" for kind in kinds) <= 8, p.name
 
 
-def test_struct_offsets_follow_wgsl_rules():
+def test_struct_offsets_follow_wgsl_rules(monkeypatch: pytest.MonkeyPatch):
     fields = {k: offset for k, (offset, _) in layout.struct_fields("Model").items()}
     assert (fields["num_gaussians"], fields["leaky_relu_slope"], fields["layers"]) == (32, 56, 64)
     assert layout.struct_size("Model") == 64 + 8 * 16
@@ -81,6 +81,9 @@ def test_struct_offsets_follow_wgsl_rules():
     for name in layout.STRUCTS:
         for offset, f in layout.struct_fields(name).values():
             assert offset % layout._TYPES[f.type][1] == 0
+    gaps = (layout.Field("a", "u32"), layout.Field("b", "vec2f"), layout.Field("c", "u32"), layout.Field("d", "vec4f"))
+    monkeypatch.setitem(layout.STRUCTS, "Gaps", gaps)
+    assert [offset for offset, _ in layout.struct_fields("Gaps").values()] == [0, 8, 16, 32]
 
 
 def test_struct_bytes_lie_at_their_offsets_and_refuse_what_does_not_fit():
