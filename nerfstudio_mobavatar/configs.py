@@ -1,4 +1,4 @@
-"""What nerfstudio registers: two methods (the dataparsers are in dataparsers/registry.py). Every `ns-*` tool imports this: keep it light."""
+"""The two methods that nerfstudio registers (dataparsers: dataparsers/registry.py). Every `ns-*` tool imports this."""
 
 from typing import Any
 

@@ -19,7 +19,7 @@ from .blendshapes import ATTRIBUTES
 from .body_model import load_body
 from .capture import Capture
 from .pruning import PruningConfig, PruningReport, corrective_statistics, prune
-from .render import rasterize, resolve_backend
+from .render import Backend, describe_backend, rasterize, resolve_backend
 from .template import make_template
 
 
@@ -104,8 +104,8 @@ class MobavatarModel(Model):
         self.register_buffer("fit_expression", torch.from_numpy(capture.fit.expression).float())
         self.register_buffer("train_rows", torch.tensor(sorted(self.kwargs["metadata"]["train_frames"])))
         self.perceptual = losses.make_perceptual(self.config.losses.perceptual, self.config.losses.perceptual_fallback)
-        self.backend = resolve_backend(self.config.rasterizer, torch.device(self.kwargs["device"]))
-        CONSOLE.log(f"Rasteriser: {self.backend} on {self.kwargs['device']}")
+        self.backend: Backend = resolve_backend(self.config.rasterizer, torch.device(self.kwargs["device"]))
+        CONSOLE.log(describe_backend(self.config.rasterizer, self.kwargs["device"]))
         self.step, self.total_steps = 0, 0
         self.pruning_report: PruningReport | None = None
         self.viewer_frame = ViewerSlider(
@@ -219,9 +219,9 @@ class MobavatarModel(Model):
         neighbours = self.avatar.get_buffer("node_neighbours")
         terms["smooth"] = weights.smoothness_weight * losses.node_smoothness(posed.node_displacement, neighbours)
         if posed.correctives and not self.avatar.is_pruned:
-            deltas = (posed.correctives[name] for name in ATTRIBUTES)
+            rotation, scale, color = (posed.correctives[name] for name in ATTRIBUTES)
             terms["sparsity"] = losses.corrective_sparsity(
-                *deltas, weights.rotation_sparsity, weights.log_scale_sparsity, weights.color_sparsity
+                rotation, scale, color, weights.rotation_sparsity, weights.log_scale_sparsity, weights.color_sparsity
             )
         return terms
 

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.models.base_model import Model
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from torch.nn.parallel import DistributedDataParallel
 
 from .datamanager import AvatarDataManager, LazyEvalLoader
+
 
 @dataclass
 class MobavatarPipelineConfig(VanillaPipelineConfig):
@@ -44,7 +46,9 @@ class MobavatarPipeline(VanillaPipeline):
         result: dict[str, float] = {}
         tags: list[str] = self.datamanager.eval_dataset.metadata["split_tags"]
         for tag in sorted(set(tags)):
-            pictures = Subset(self.datamanager.fixed_indices_eval_dataloader, [i for i, t in enumerate(tags) if t == tag])
+            pictures = Subset(
+                self.datamanager.fixed_indices_eval_dataloader, [i for i, t in enumerate(tags) if t == tag]
+            )
             metrics = self.get_average_image_metrics(pictures, tag, step, output_path, get_std)
             result |= {f"{tag}/{key}": value for key, value in metrics.items()}
         return result
@@ -52,6 +56,7 @@ class MobavatarPipeline(VanillaPipeline):
     def wrap_again(self) -> None:
         """Rebuild the data-parallel wrapper around the model, since its buckets hold the old parameter shapes."""
         if isinstance(self._model, DistributedDataParallel):
-            self._model = DistributedDataParallel(
+            wrapped = DistributedDataParallel(
                 self._model.module, device_ids=self._model.device_ids, find_unused_parameters=True
             )
+            self._model = cast(Model, wrapped)  # as nerfstudio's own pipeline does

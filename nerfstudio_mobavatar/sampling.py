@@ -5,7 +5,7 @@ import heapq
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 
 def sample_surface(
@@ -38,7 +38,7 @@ def poisson_disk(points: Float[ndarray, "n 3"], count: int) -> Int[ndarray, " m"
         raise ValueError(f"asked for {count} well-spread points out of only {n}; sample more or ask for fewer parts")
     if count == n:
         return np.arange(n)
-    tree = cKDTree(points)
+    tree = KDTree(points)
     # uniform random points have a mean nearest distance of 0.5 * sqrt(area / n)
     nearest = tree.query(points, k=2)[0][:, 1].mean()
     area = 4.0 * n * nearest**2
@@ -71,7 +71,7 @@ def nearest(points: Float[ndarray, "n 3"], targets: Float[ndarray, "m 3"], k: in
     """Distances and indices, both [n, k], of the `k` nearest targets of every point, closest first."""
     if k > len(targets):
         raise ValueError(f"asked for the {k} nearest of only {len(targets)} points")
-    distance, index = cKDTree(targets).query(points, k=k)
+    distance, index = KDTree(targets).query(points, k=k)
     return distance.reshape(len(points), k), index.reshape(len(points), k)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from nerfstudio_mobavatar.sampling import interpolate, morton_order, nearest, poisson_disk, sample_surface
 
@@ -33,7 +33,7 @@ def test_poisson_disk_is_exact_and_better_spread_than_chance():
     assert len(chosen) == len(set(chosen.tolist())) == 200
 
     def closest(p: np.ndarray) -> float:
-        return float(cKDTree(p).query(p, k=2)[0][:, 1].min())
+        return float(KDTree(p).query(p, k=2)[0][:, 1].min())
 
     chance = closest(points[rng.choice(1500, 200, replace=False)])
     # the densest packing of 200 discs in a unit square has distance 0.076; elimination reaches over half of it

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import torch
 
-from .. import __version__
-from ..capture import Capture
-from ..gaussians import PosedGaussians
-from ..render import rasterize, resolve_backend
+from nerfstudio_mobavatar import __version__
+from nerfstudio_mobavatar.capture import Capture
+from nerfstudio_mobavatar.gaussians import PosedGaussians
+from nerfstudio_mobavatar.render import rasterize, resolve_backend
+
 from . import bundle, pose_sequence
 from .evaluate import Pose, evaluate
 from .from_avatar import avatar_arrays
@@ -191,10 +192,12 @@ def poster(
     width = height * 3 // 4
     T, K = front_camera(meta, width, height)
     posed = evaluate(arrays, pose)
-    values = (posed.mean, posed.covariance, posed.color, posed.opacity)
-    gaussians = PosedGaussians(*(torch.from_numpy(np.asarray(x, np.float32)).to(device) for x in values))
-    camera = (torch.from_numpy(x).float()[None].to(device) for x in (T, K))
+
+    def to(x: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(x, np.float32)).to(device)
+
+    gaussians = PosedGaussians(to(posed.mean), to(posed.covariance), to(posed.color), to(posed.opacity))
     white = torch.full((3,), 0.94, device=device)
     with torch.no_grad():
-        drawn = rasterize(gaussians, *camera, width, height, white, resolve_backend("auto", device))
+        drawn = rasterize(gaussians, to(T)[None], to(K)[None], width, height, white, resolve_backend("auto", device))
     return (drawn.rgb[0].clamp(0, 1) * 255).round().byte().cpu().numpy()

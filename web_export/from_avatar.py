@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..avatar import Avatar
-from ..features import NUM_POSE_INPUTS
+from nerfstudio_mobavatar.avatar import Avatar
+from nerfstudio_mobavatar.features import NUM_POSE_INPUTS
+
 from .bundle import AvatarArrays
 
 

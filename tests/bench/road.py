@@ -61,7 +61,12 @@ def train(args: argparse.Namespace) -> None:
     device = common.device_name("cuda" if torch.cuda.is_available() else "cpu")
     ours, seconds, config = train_once(args, f"{args.key}-full", [])
     baseline, _, _ = train_once(args, f"{args.key}-baseline", ["--pipeline.model.correctives", "False"])
-    facts = {"device": device, "steps": args.steps, "train_seconds": round(seconds, 1), "command": common.command_line()}
+    facts = {
+        "device": device,
+        "steps": args.steps,
+        "train_seconds": round(seconds, 1),
+        "command": common.command_line(),
+    }
     by_split = splits(ours, baseline)
     if args.key == "real4cam":  # the issue names the two splits of the GPU run as two keys
         values = {"real4cam": by_split["view"] | facts, "real4cam_pose": by_split["pose"] | facts}

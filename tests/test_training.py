@@ -1,0 +1,160 @@
+"""Training through nerfstudio's own trainer on a tiny capture: it learns, prunes, resumes exactly, loads everywhere."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from nerfstudio.utils.eval_utils import eval_setup
+
+from nerfstudio_mobavatar import configs
+from nerfstudio_mobavatar.avatar import AvatarConfig
+from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
+from nerfstudio_mobavatar.model import MobavatarModel
+from nerfstudio_mobavatar.trainer import MobavatarTrainer, MobavatarTrainerConfig
+
+STEPS, PRUNE_STEP = 8, 4
+
+
+def tiny_config(data: Path, output: Path, steps: int = STEPS) -> MobavatarTrainerConfig:
+    """100 Gaussians; pruning in the middle of eight steps."""
+    config = copy.deepcopy(configs.mobavatar_tiny.config)
+    assert isinstance(config, MobavatarTrainerConfig)
+    config.max_num_iterations, config.output_dir, config.data = steps, output, data
+    config.experiment_name, config.timestamp, config.vis = "tiny", "run", "tensorboard"
+    config.machine.device_type = "cpu"
+    config.steps_per_save, config.save_only_latest_checkpoint, config.steps_per_eval_image = 1, False, 0
+    config.pipeline.datamanager.data = data
+    config.pipeline.datamanager.num_workers = 0
+    config.pipeline.datamanager.dataparser.test_frames = ("5",)
+    model = config.pipeline.model
+    model.avatar = AvatarConfig(num_gaussians=100, num_parts=6, num_nodes=20, basis_size=4, hidden_widths=(6,))
+    model.pruning.keep_count = 20
+    model.warmup_fraction, model.prune_fraction = 0.13, PRUNE_STEP / STEPS
+    return config
+
+
+def run(config: MobavatarTrainerConfig) -> MobavatarTrainer:
+    """What `ns-train` does with a config."""
+    config.save_config()
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup()
+    trainer.train()
+    return trainer
+
+
+@pytest.fixture(scope="module")
+def finished(mini_capture, tmp_path_factory) -> MobavatarTrainer:
+    """An uninterrupted run with a checkpoint after every step."""
+    return run(tiny_config(mini_capture, tmp_path_factory.mktemp("training")))
+
+
+def model_of(trainer: MobavatarTrainer) -> MobavatarModel:
+    model = trainer.pipeline.model
+    assert isinstance(model, MobavatarModel)
+    return model
+
+
+def test_pruning_happens_at_its_step_and_is_reported(finished):
+    model = model_of(finished)
+    assert model.prune_step == PRUNE_STEP and model.avatar.is_pruned
+    assert all(len(model.avatar.index(name)) == 20 for name in ATTRIBUTES)
+    assert model.pruning_report is not None and "rotation 20 of 100" in model.pruning_report.describe()
+
+
+@pytest.mark.parametrize("resume_after", [PRUNE_STEP - 2, PRUNE_STEP - 1, PRUNE_STEP, PRUNE_STEP + 2])
+def test_resume_around_pruning_equals_the_uninterrupted_run(finished, tmp_path, mini_capture, resume_after):
+    """Bit for bit on a CPU: parameters, Adam's moments, learning rates and the sampled pictures are functions of the
+    step and the checkpoint."""
+    config = tiny_config(mini_capture, tmp_path)
+    config.load_dir, config.load_step = finished.checkpoint_dir, resume_after
+    resumed = run(config)
+    expected, found = model_of(finished).state_dict(), model_of(resumed).state_dict()
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
+    for name, optimizer in finished.optimizers.optimizers.items():
+        again = resumed.optimizers.optimizers[name]
+        assert optimizer.param_groups[0]["lr"] == again.param_groups[0]["lr"]
+        moments = [s["exp_avg"] for s in optimizer.state.values()], [s["exp_avg"] for s in again.state.values()]
+        assert len(moments[0]) == len(moments[1]) and all(torch.equal(a, b) for a, b in zip(*moments)), name
+    assert resumed.step == finished.step == STEPS - 1  # max_num_iterations is the total, also after a resume
+
+
+def test_a_finished_run_has_nothing_left_to_train(finished, tmp_path, mini_capture, capsys):
+    config = tiny_config(mini_capture, tmp_path)
+    config.load_dir, config.load_step = finished.checkpoint_dir, STEPS - 1
+    run(config)
+    assert "nothing left to train" in capsys.readouterr().out
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_checkpoints_hold_nothing_but_tensors_and_numbers(finished):
+    paths = sorted(finished.checkpoint_dir.glob("*.ckpt"))
+    assert len(paths) == STEPS - 1  # nerfstudio does not save after step 0
+    for path in (paths[0], paths[-1]):
+        state = torch.load(path, weights_only=True)
+        assert set(state) >= {"step", "pipeline", "optimizers", "schedulers"}
+
+
+def test_the_loss_falls(mini_capture, tmp_path):
+    config = tiny_config(mini_capture, tmp_path, steps=40)
+    config.steps_per_save = 100
+    config.save_config()
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup()
+    losses = []
+    one = trainer.train_iteration
+
+    def record(step: int):
+        result = one(step)
+        losses.append(float(result[0]))
+        return result
+
+    trainer.train_iteration = record
+    trainer.train()
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+
+
+def test_the_baseline_has_no_correctives_and_is_not_pruned(mini_capture, tmp_path):
+    config = tiny_config(mini_capture, tmp_path)
+    config.pipeline.model.correctives = False
+    config.steps_per_save = 100
+    model = model_of(run(config))
+    assert not model.avatar.is_pruned
+    assert all(float(model.avatar.basis(name).detach().abs().max()) == 0 for name in ATTRIBUTES)
+    assert float(model.avatar.color.detach().abs().max()) > 0
+
+
+def test_eval_tools_load_the_run_and_keep_the_splits_apart(finished):
+    config_path = finished.base_dir / "config.yml"
+    _, pipeline, path, step = eval_setup(config_path, test_mode="test")
+    assert step == STEPS - 1 and path.name == f"step-{STEPS - 1:09d}.ckpt"
+    metrics = pipeline.get_average_eval_image_metrics()
+    for tag in ("novel_view", "novel_pose"):
+        for key in ("psnr", "ssim", "psnr_crop", "ssim_crop"):
+            assert 0 < metrics[f"{tag}/{key}"] < 60
+    assert metrics["novel_view/psnr"] > metrics["novel_view/psnr_crop"]  # white background flatters the full frame
+
+
+def test_pose_precedence_slider_row_time(finished):
+    model = model_of(finished).eval()
+    loader = finished.pipeline.datamanager.fixed_indices_eval_dataloader
+    camera, batch = loader.get(0)
+    assert int(model.row_of(camera)) == batch["pose_row"]
+    last = len(model.fit_pose) - 1
+    camera.metadata = {"cam_idx": 0}
+    camera.times = torch.tensor([[1.0]])
+    assert int(model.row_of(camera)) == last
+    camera.times = None
+    assert int(model.row_of(camera)) == 0
+    model.viewer_frame.default_value = model.viewer_frame.value
+    assert model.viewer_frame.value == -1
+
+
+def test_outputs_for_the_viewer_have_picture_shape(finished):
+    camera, _ = finished.pipeline.datamanager.fixed_indices_eval_dataloader.get(0)
+    outputs = finished.pipeline.eval().model.get_outputs_for_camera(camera)
+    height, width = int(camera.height), int(camera.width)
+    assert outputs["rgb"].shape == (height, width, 3) and outputs["depth"].shape == (height, width, 1)
+    assert not outputs["rgb"].requires_grad
