@@ -98,7 +98,8 @@ def test_checkpoints_hold_nothing_but_tensors_and_numbers(finished):
 
 
 def test_the_loss_falls(mini_capture, tmp_path):
-    config = tiny_config(mini_capture, tmp_path, steps=40)
+    config = tiny_config(mini_capture, tmp_path, steps=60)
+    config.pipeline.model.avatar.num_gaussians = 1000
     config.steps_per_save = 100
     config.save_config()
     trainer = config.setup(local_rank=0, world_size=1)
@@ -108,7 +109,7 @@ def test_the_loss_falls(mini_capture, tmp_path):
 
     def record(step: int):
         result = one(step)
-        losses.append(float(result[0]))
+        losses.append(float(result[1]["l1"].detach()))  # the perceptual term starts later, the sum may rise
         return result
 
     trainer.train_iteration = record
