@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -127,14 +128,15 @@ def test_damage_names_the_section(data: bytes):
             bundle.decode(bytes(damaged))
 
 
-def test_a_damaged_header_is_never_another_kind_of_error(data: bytes):
+@pytest.mark.parametrize("reader", [bundle.decode, bundle.read_sections])
+def test_a_damaged_header_is_never_another_kind_of_error(data: bytes, reader: Callable[[bytes], object]):
     _, start = bundle.read_header(data)
     rng = np.random.default_rng(0)
     for place in rng.choice(np.arange(bundle.PREAMBLE_BYTES, start), 300, replace=False):
         damaged = bytearray(data)
         damaged[place] = rng.integers(32, 127)
         try:
-            bundle.decode(bytes(damaged))
+            reader(bytes(damaged))
         except BundleError as error:
             assert len(str(error)) > 20
 
