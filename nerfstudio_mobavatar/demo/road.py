@@ -11,6 +11,11 @@ from rich.console import Console
 
 from .. import serve
 from .capture import DemoData
+from .motion import FPS as MOTION_FPS
+
+
+FRAME_STEP = 5
+"""Every fifth frame: more different poses from as many pictures."""
 
 
 class DemoError(RuntimeError):
@@ -48,7 +53,7 @@ class Demo:
             )
         console.rule("1/3  A synthetic capture (a real one has the same layout)")
         capture = self.output_dir / "capture"
-        DemoData(capture, frames=self.frames, cameras=self.cameras, width=192, height=256, frame_step=5).main()
+        DemoData(capture, frames=self.frames, cameras=self.cameras, width=192, height=256, frame_step=FRAME_STEP).main()
         console.rule("2/3  Training: ns-train mobavatar-tiny")
         config = self._train(capture)
         console.rule("3/3  Export: ns-export mobavatar")
@@ -93,7 +98,7 @@ class Demo:
         self._run(
             "ns-train", "mobavatar-tiny", "--data", str(capture), "--output-dir", str(self.output_dir / "training"),
             "--experiment-name", "demo", "--timestamp", "run", "--vis", "tensorboard", "--machine.device-type", device,
-            "--max-num-iterations", str(self.steps),
+            "--max-num-iterations", str(self.steps), "mobavatar-auto", "--fps", str(MOTION_FPS / FRAME_STEP),
         )  # fmt: skip
         return self.output_dir / "training" / "demo" / "mobavatar-tiny" / "run" / "config.yml"
 
