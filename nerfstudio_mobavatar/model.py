@@ -10,10 +10,9 @@ from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.utils.rich_utils import CONSOLE
-from nerfstudio.viewer.viewer_elements import ViewerSlider
 from torch import Tensor, nn
 
-from . import losses, metrics
+from . import losses, metrics, viewer_controls
 from .avatar import Avatar, AvatarConfig, make_layout
 from .blendshapes import ATTRIBUTES
 from .body_model import load_body
@@ -108,9 +107,8 @@ class MobavatarModel(Model):
         CONSOLE.log(describe_backend(self.config.rasterizer, self.kwargs["device"]))
         self.step, self.total_steps = 0, 0
         self.pruning_report: PruningReport | None = None
-        self.viewer_frame = ViewerSlider(
-            "Frame", -1, -1, len(capture.frames) - 1, 1, hint="Row of the fit to show; -1 follows the camera's time"
-        )
+        self.viewer_frame = viewer_controls.frame_slider(len(capture.frames))
+        self.viewer_up = viewer_controls.UpDirection(capture.up)
 
     def get_param_groups(self) -> dict[str, list[nn.Parameter]]:
         return self.avatar.parameter_groups()

@@ -13,7 +13,6 @@ from .. import serve
 from .capture import DemoData
 from .motion import FPS as MOTION_FPS
 
-
 FRAME_STEP = 5
 """Every fifth frame: more different poses from as many pictures."""
 

@@ -1,20 +1,18 @@
-"""Milliseconds that a rasteriser takes, forward and backward: `python tests/bench/raster.py`.
+"""Milliseconds that a rasteriser takes, forward and backward: `python -m tests.bench.raster`.
 
 Scene: capsules in the shape of a standing person, seen by four cameras. Prints device, N and milliseconds and writes
 tests/bench/results/raster.json. Needs no data. gsplat runs where there is a CUDA GPU and a version that works on it.
 """
 
-import datetime
-import json
 import math
-import platform
 import time
-from pathlib import Path
 
 import torch
 
 from nerfstudio_mobavatar.gaussians import PosedGaussians
 from nerfstudio_mobavatar.render import Backend, RasterizerUnavailableError, rasterize, resolve_backend
+
+from . import common
 
 CAPSULES = (
     ((0, 1.15, 0), (0, 1.35, 0), 0.16),
@@ -77,7 +75,7 @@ def measure(n: int, size: int, backend: Backend, device: str, repeats: int) -> d
         forward.append(drawn - start)
         backward.append(now() - drawn)
     ms = [1e3 * sorted(v[2:])[repeats // 2] for v in (forward, backward)]
-    name = torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()} CPU, 1 thread"
+    name = common.device_name(device) + ("" if device == "cuda" else ", 1 thread")
     print(f"{name}: {backend}, {n} Gaussians, {CAMERAS} x {size} px: {ms[0]:.1f} ms forward, {ms[1]:.1f} ms backward")
     return {"device": name, "backend": backend, "gaussians": n, "cameras": CAMERAS, "side_px": size} | {
         "forward_ms": round(ms[0], 2),
@@ -96,16 +94,7 @@ def main() -> None:
             print(error)
         for backend in backends:
             runs += [measure(n, size, backend, "cuda", 11) for n, size in ((10_000, 256), (200_000, 1024))]
-    result = {
-        "date": datetime.date.today().isoformat(),
-        "command": "python tests/bench/raster.py",
-        "torch_version": torch.__version__,
-        "runs": runs,
-    }
-    path = Path(__file__).parent / "results" / "raster.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"wrote {path}")
+    common.write("raster", {"command": common.command_line(), "torch_version": torch.__version__, "runs": runs})
 
 
 if __name__ == "__main__":
