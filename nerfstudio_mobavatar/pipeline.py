@@ -1,5 +1,6 @@
 """nerfstudio's pipeline with evaluation by split: novel views and novel poses are never averaged together."""
 
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,10 +54,25 @@ class MobavatarPipeline(VanillaPipeline):
             result |= {f"{tag}/{key}": value for key, value in metrics.items()}
         return result
 
+    def load_pipeline(self, loaded_state: dict[str, Any], step: int) -> None:
+        """Load a checkpoint. A pruned one changes parameter shapes in place, so it is loaded into the bare model."""
+        wrapper = self._model
+        if not isinstance(wrapper, DistributedDataParallel):
+            super().load_pipeline(loaded_state, step)
+            return
+        device_ids, self._model = wrapper.device_ids, wrapper.module
+        del wrapper
+        gc.collect()  # the wrapper keeps autograd nodes that remember the old shapes, and lives in reference cycles
+        super().load_pipeline(loaded_state, step)
+        self._wrap(device_ids)
+
     def wrap_again(self) -> None:
-        """Rebuild the data-parallel wrapper around the model, since its buckets hold the old parameter shapes."""
+        """Rebuild the data-parallel wrapper around the model, since its buckets hold the old parameters."""
         if isinstance(self._model, DistributedDataParallel):
-            wrapped = DistributedDataParallel(
-                self._model.module, device_ids=self._model.device_ids, find_unused_parameters=True
-            )
-            self._model = cast(Model, wrapped)  # as nerfstudio's own pipeline does
+            device_ids, self._model = self._model.device_ids, self._model.module
+            self._wrap(device_ids)
+
+    def _wrap(self, device_ids: list[Any] | None) -> None:
+        """As nerfstudio's own pipeline does; `device_ids` is None on a CPU."""
+        wrapped = DistributedDataParallel(self._model, device_ids=device_ids, find_unused_parameters=True)
+        self._model = cast(Model, wrapped)
