@@ -54,7 +54,7 @@ class ExportMobavatar:
     """Height of the poster picture, pixels (3:4 portrait)."""
 
     def main(self) -> None:
-        """Check the folder first, then load the run, write to a temporary folder beside it, move into place."""
+        """Check the folder first, then load the run, write to a temporary folder, move into place."""
         check_output_dir(self.output_dir, self.overwrite)
         if not self.load_config.is_file():
             raise ExportError(f"{self.load_config}: no such file; give the config.yml inside the run's output folder")
@@ -90,7 +90,10 @@ def check_output_dir(folder: Path, overwrite: bool) -> None:
 
 
 def write_bundle(model: Any, folder: Path, poster_height: int) -> dict[str, int]:
-    """Write every file next to `folder` first and move them in at the end. Returns bytes by file name."""
+    """Write every file to a temporary folder first and move them in at the end. Returns bytes by file name.
+
+    The temporary folder lies in `folder` where that exists: its parent may be read-only or another file system.
+    """
     capture: Capture = model.capture
     rows = model.get_buffer("train_rows").tolist()
     poses = motion(model, rows)
@@ -108,8 +111,9 @@ def write_bundle(model: Any, folder: Path, poster_height: int) -> dict[str, int]
     }
     arrays = avatar_arrays(model.avatar, meta)
     data = bundle.encode(arrays)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+    place = folder if folder.is_dir() else folder.parent
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place, prefix=f".{folder.name}-") as temporary:
         staging = Path(temporary)
         (staging / AVATAR_FILE).write_bytes(data)
         pose_sequence.write(staging / MOTION_FILE, poses, [capture.frames[r] for r in rows])
@@ -127,9 +131,8 @@ def write_bundle(model: Any, folder: Path, poster_height: int) -> dict[str, int]
         (staging / README_FILE).write_text(text)
         copy_viewer(staging)
         folder.mkdir(exist_ok=True)
-        for file in sorted(staging.iterdir()):
-            file.replace(folder / file.name)
-    return {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()}
+        written = [file.replace(folder / file.name) for file in sorted(staging.iterdir())]
+    return {file.name: file.stat().st_size for file in written}
 
 
 def copy_viewer(folder: Path) -> None:

@@ -1,0 +1,302 @@
+"""From a training run to the exported folder: the same avatar, the same motion, and nothing lost on the way."""
+
+import sys
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nerfstudio_mobavatar import cli, serve
+from nerfstudio_mobavatar.avatar import Avatar
+from nerfstudio_mobavatar.pruning import PruningConfig, corrective_statistics, prune
+from nerfstudio_mobavatar.web_export import bundle, export, pose_sequence
+from nerfstudio_mobavatar.web_export.evaluate import PosedArrays, evaluate
+from nerfstudio_mobavatar.web_export.export import ExportError, ExportMobavatar
+from nerfstudio_mobavatar.web_export.from_avatar import avatar_arrays
+from tests.rig import random_pose, tiny_avatar
+from tests.training_runs import PRUNE_STEP, STEPS, model_of, run, tiny_config
+
+DIST = Path(export.__file__).parent / "viewer" / "dist"
+OURS = {"avatar.mobavatar", "motion.pose.json", "poster.jpg", "README.txt", "index.html", "viewer.css", "viewer.js"}
+POSTER_HEIGHT = 64  # the torch rasteriser is slow
+
+
+@pytest.fixture(scope="module")
+def finished(mini_capture: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A pruned run, its learned values shaken so that every term of the forward pass matters, saved again."""
+    trainer = run(tiny_config(mini_capture, tmp_path_factory.mktemp("training")))
+    avatar = model_of(trainer).avatar
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for name in ("rotation", "scale", "color"):
+            avatar.basis(name).normal_(0, 0.05, generator=generator)
+        avatar.node_basis.normal_(0, 0.005, generator=generator)
+        avatar.node_offset.normal_(0, 0.01, generator=generator)
+        avatar.free_offset.normal_(generator=generator)
+    trainer.save_checkpoint(STEPS - 1)
+    return trainer
+
+
+@pytest.fixture(scope="module")
+def config_path(finished) -> Path:
+    return finished.base_dir / "config.yml"
+
+
+@pytest.fixture(scope="module")
+def exported(config_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export") / "site"
+    ExportMobavatar(config_path, folder, poster_height=POSTER_HEIGHT).main()
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def assert_same(found: PosedArrays, avatar: Avatar, fit, metres: float, color: float, share: float) -> None:
+    """Means within `metres`; colours and opacities within `color`; covariances within `share` of the largest."""
+    with torch.no_grad():
+        expected = avatar(*fit).gaussians
+    np.testing.assert_allclose(found.mean, expected.means.cpu().numpy(), rtol=0, atol=metres)
+    covariance = expected.covariances.cpu().numpy()
+    np.testing.assert_allclose(found.covariance, covariance, rtol=0, atol=share * covariance.max())
+    np.testing.assert_allclose(found.color, expected.colors.cpu().numpy(), rtol=0, atol=color)
+    np.testing.assert_allclose(found.opacity, expected.opacities.cpu().numpy(), rtol=0, atol=color)
+
+
+def fit_row(model, row: int) -> tuple[torch.Tensor, ...]:
+    return tuple(model.get_buffer(f"fit_{name}")[row] for name in ("pose", "transl", "expression"))
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_the_arrays_before_quantisation_are_the_training_avatar(pruned: bool):
+    """float32 on both sides; only the order of sums differs: 1e-5 of a value is some hundred roundings."""
+    avatar = tiny_avatar()
+    if pruned:
+        poses = [random_pose(seed)[::2] for seed in range(4)]
+        prune(avatar, corrective_statistics(avatar, poses), PruningConfig(keep_count=70))
+    arrays = avatar_arrays(avatar, {})
+    for seed in range(3):
+        fit = random_pose(seed)
+        pose = pose_sequence.from_smplx(*(x.numpy() for x in fit), arrays.joint_rest[0])
+        assert_same(evaluate(arrays, pose), avatar, fit, metres=1e-5, color=1e-5, share=1e-5)
+
+
+def test_the_exported_file_is_the_training_avatar(finished, exported: Path):
+    """Limits: 16-bit positions (0.02 mm over 2 m) and 8-bit skin weights (1/510 of the half metre that two joints
+    disagree by at most: 1 mm). Halves: colours of up to 2 are 1/2048 off, and as much again through the correctives;
+    log scales around -3 are 1/1024 off, which is 1/500 in a variance, and the skin weights add as much."""
+    model = model_of(finished)
+    arrays = bundle.load(exported / "avatar.mobavatar")
+    assert len(arrays.color_index) == 20
+    for row in model.get_buffer("train_rows").tolist():
+        fit = fit_row(model, row)
+        pose = pose_sequence.from_smplx(*(x.numpy() for x in fit), arrays.joint_rest[0])
+        assert_same(evaluate(arrays, pose), model.avatar, fit, metres=1e-3, color=2e-3, share=1e-2)
+
+
+def test_the_exported_motion_puts_the_person_where_training_saw_it(finished, exported: Path):
+    """Unquantised avatar, poses from the file: five decimals of an angle move a hand 1 m away by 0.01 mm a joint."""
+    model = model_of(finished)
+    arrays = avatar_arrays(model.avatar, {})
+    rows = model.get_buffer("train_rows").tolist()
+    poses = pose_sequence.read(exported / "motion.pose.json")
+    assert len(poses) == len(rows) < len(model.get_buffer("fit_pose"))  # not the held-out poses
+    for row, pose in zip(rows, poses):
+        assert not pose.pose[0].any()
+        assert_same(evaluate(arrays, pose), model.avatar, fit_row(model, row), metres=1e-4, color=1e-4, share=1e-3)
+
+
+def test_a_turned_root_turns_about_the_pelvis():
+    """SMPL-X's root rotation and translation, a large one, become Rh and Th."""
+    avatar = tiny_avatar()
+    pose, transl, expression = random_pose(1)
+    pose[0] = torch.tensor([0.4, -2.1, 0.9])
+    arrays = avatar_arrays(avatar, {})
+    written = pose_sequence.from_smplx(pose.numpy(), transl.numpy(), expression.numpy(), arrays.joint_rest[0])
+    assert not written.pose[0].any()
+    assert_same(evaluate(arrays, written), avatar, (pose, transl, expression), metres=1e-5, color=1e-5, share=1e-5)
+
+
+def test_every_file_is_there_under_the_name_that_the_page_asks_for(exported: Path, mini_capture: Path):
+    assert {p.name for p in exported.iterdir()} == OURS == {p.name for p in exported.rglob("*")}
+    script, page = (exported / "viewer.js").read_text(), (exported / "index.html").read_text()
+    assert all(f'"{name}"' in script for name in ("avatar.mobavatar", "motion.pose.json"))
+    assert all(f'"{name}"' in page for name in ("poster.jpg", "viewer.css", "viewer.js"))
+    assert all((exported / p.name).read_bytes() == p.read_bytes() for p in DIST.iterdir())
+    for file in exported.iterdir():  # nobody learns from the site where it was made
+        assert str(mini_capture).encode() not in file.read_bytes()
+    assert [p.name for p in exported.parent.iterdir()] == [exported.name]
+
+
+def test_a_folder_with_content_is_refused_and_keeps_it(config_path: Path, tmp_path: Path):
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "index.html").write_text("mine")
+    with pytest.raises(ExportError, match=r"site is not empty; nothing was written.*--overwrite"):
+        ExportMobavatar(config_path, folder).main()
+    assert content(tmp_path) == {"site/index.html": b"mine"}
+
+
+def test_overwrite_replaces_our_files_only(config_path: Path, tmp_path: Path, exported: Path, capsys):
+    for name in OURS:
+        (tmp_path / name).write_text("old")
+    (tmp_path / "CNAME").write_text("example.org")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "photo.jpg").write_text("photo")
+    ExportMobavatar(config_path, tmp_path, overwrite=True, poster_height=POSTER_HEIGHT).main()
+    assert "CNAME" not in capsys.readouterr().out  # it lists what it wrote
+    expected = content(exported) | {"CNAME": b"example.org", "images/photo.jpg": b"photo"}
+    assert content(tmp_path) == expected
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(config_path: Path, tmp_path: Path):
+    (tmp_path / "site").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(ExportError, match="site is a file; expected a folder"):
+            ExportMobavatar(config_path, tmp_path / "site", overwrite).main()
+    assert content(tmp_path) == {"site": b"mine"}
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_run_is_loaded(tmp_path: Path, monkeypatch):
+    """The system's answer is replaced: tests often run as root, who may write everywhere."""
+    asked = []
+
+    def no(path, mode) -> bool:
+        asked.append(Path(path))
+        return False
+
+    monkeypatch.setattr(export.os, "access", no)
+    with pytest.raises(ExportError, match=f"{tmp_path} is not writable; nothing was written"):
+        ExportMobavatar(tmp_path / "missing.yml", tmp_path / "new" / "site").main()
+    assert asked == [tmp_path] and not list(tmp_path.iterdir())
+
+
+def test_only_the_folder_itself_has_to_be_writable(config_path: Path, tmp_path: Path, monkeypatch):
+    """A mounted volume: its parent is another file system, from where files cannot be moved into it."""
+    (tmp_path / "site").mkdir()
+    made = []
+    temporary = export.tempfile.TemporaryDirectory
+
+    def record(**where):
+        made.append(where["dir"])
+        return temporary(**where)
+
+    monkeypatch.setattr(export.tempfile, "TemporaryDirectory", record)
+    ExportMobavatar(config_path, tmp_path / "site", poster_height=POSTER_HEIGHT).main()
+    assert made == [tmp_path / "site"]
+    assert set(content(tmp_path / "site")) == OURS
+
+
+def test_a_missing_config_is_named(tmp_path: Path):
+    with pytest.raises(ExportError, match=r"nowhere/config.yml: no such file"):
+        ExportMobavatar(tmp_path / "nowhere" / "config.yml", tmp_path / "site").main()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_of_another_method_is_refused(config_path: Path, tmp_path: Path, monkeypatch):
+    """nerfstudio's loader is replaced: loading another method's run needs its data and minutes of training."""
+
+    class Other:
+        model = torch.nn.Linear(1, 1)
+
+    loaded = (None, Other, Path("step-1.ckpt"), 1)
+    monkeypatch.setattr("nerfstudio.utils.eval_utils.eval_setup", lambda *args, **kwargs: loaded)
+    with pytest.raises(ExportError, match="trained by Linear; expected a mobavatar run"):
+        ExportMobavatar(config_path, tmp_path / "site").main()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_from_before_pruning_says_so_and_is_whole(mini_capture: Path, tmp_path: Path, capsys):
+    config = tiny_config(mini_capture, tmp_path / "run")
+    trainer = config.setup(local_rank=0, world_size=1)
+    config.save_config()
+    config.max_num_iterations = PRUNE_STEP - 1
+    config.pipeline.model.prune_fraction = 2.0
+    trainer.setup()
+    trainer.train()
+    ExportMobavatar(trainer.base_dir / "config.yml", tmp_path / "site", poster_height=POSTER_HEIGHT).main()
+    assert "before pruning" in " ".join(capsys.readouterr().out.split())
+    assert len(bundle.load(tmp_path / "site" / "avatar.mobavatar").color_index) == 100
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_failure_in_the_middle_leaves_everything_as_it_was(exists: bool, config_path: Path, tmp_path, monkeypatch):
+    folder = tmp_path / "site"
+    if exists:
+        folder.mkdir()
+        (folder / "avatar.mobavatar").write_text("old")
+    before = content(tmp_path)
+
+    def fail(*_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(export, "poster", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        ExportMobavatar(config_path, folder, overwrite=True).main()
+    assert content(tmp_path) == before
+    assert sorted(p.name for p in tmp_path.rglob("*")) == (["avatar.mobavatar", "site"] if exists else [])
+
+
+def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str | None:
+    """The `mobavatar` command in this process; the message with which it exits (exit code 1), if it does."""
+    monkeypatch.setattr(sys, "argv", ["mobavatar", *arguments])
+    try:
+        cli.main()
+    except SystemExit as end:
+        assert isinstance(end.code, str)  # Python prints a text and exits with 1
+        return end.code
+    return None
+
+
+def test_the_command_exports_and_ends_with_one_line_on_an_error(config_path: Path, tmp_path: Path, monkeypatch):
+    arguments = ["export", "--load-config", str(config_path), "--output-dir", str(tmp_path / "site")]
+    assert run_cli(monkeypatch, *arguments, "--poster-height", str(POSTER_HEIGHT)) is None
+    before = content(tmp_path)
+    assert before.keys() == {f"site/{name}" for name in OURS}
+    message = run_cli(monkeypatch, *arguments)
+    assert message is not None and "\n" not in message
+    assert message.startswith("mobavatar: ") and "site is not empty" in message
+    assert content(tmp_path) == before
+
+
+def test_info_prints_what_is_inside_and_refuses_half_a_file(exported: Path, tmp_path: Path, monkeypatch, capsys):
+    avatar = exported / "avatar.mobavatar"
+    assert run_cli(monkeypatch, "info", str(avatar)) is None
+    out = capsys.readouterr().out
+    assert "100 Gaussians, 6 parts, 20 nodes" in out and "training_frames: [" in out and "body: open" in out
+    assert all(name in out for name in bundle.SECTIONS)
+    data = avatar.read_bytes()
+    for size in (0, 12, 40, len(data) // 2, len(data) - 1):
+        (tmp_path / "half.mobavatar").write_bytes(data[:size])
+        message = run_cli(monkeypatch, "info", str(tmp_path / "half.mobavatar"))
+        assert message is not None and "\n" not in message and "half.mobavatar" in message
+        assert "truncated" in message or size < 16
+    message = run_cli(monkeypatch, "info", str(tmp_path / "absent"))
+    assert message is not None and "absent" in message
+
+
+def test_serving_a_folder(exported: Path, monkeypatch):
+    server, url = serve.start(exported)
+    try:
+        for file in exported.iterdir():
+            with urllib.request.urlopen(url + file.name, timeout=10) as answer:
+                assert answer.read() == file.read_bytes()
+                assert answer.headers["Cache-Control"] == "no-cache"  # or an old avatar shows after a new export
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert answer.read() == (exported / "index.html").read_bytes()
+        port = server.server_address[1]
+        with pytest.raises(OSError, match=rf"port {port} on this machine cannot be used .*--port"):
+            serve.start(exported, port)
+        message = run_cli(monkeypatch, "view", str(exported), "--port", str(port))
+        assert message is not None and f"port {port}" in message and "\n" not in message
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_viewing_a_folder_that_is_not_there_says_what_to_do(tmp_path: Path, monkeypatch):
+    message = run_cli(monkeypatch, "view", str(tmp_path / "absent"))
+    assert message is not None and "absent: no such folder; export an avatar first" in message
