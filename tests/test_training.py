@@ -1,6 +1,5 @@
 """Training through nerfstudio's own trainer on a tiny capture: it learns, prunes, resumes exactly, loads everywhere."""
 
-
 import pytest
 import torch
 from nerfstudio.utils.eval_utils import eval_setup
