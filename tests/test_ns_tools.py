@@ -29,7 +29,7 @@ def command(module: str, *arguments: object) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONWARNINGS": "ignore"}
+    return os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore"}
 
 
 def finish(arguments: list[str]) -> str:
@@ -63,7 +63,8 @@ def test_ns_viewer_answers_on_its_port_and_ends_when_told(config_path: Path, tmp
     try:
         page = wait_for_page(f"http://127.0.0.1:{port}/", viewer, log)
         assert b"<html" in page
-        time.sleep(1)  # its scene is set up after the server: an error there would end it
+        wait_for_line("disabled local writer", viewer, log)  # nerfstudio says so when it has read the whole pipeline
+        time.sleep(5)  # what follows prints nothing: cameras and their pictures go into the scene; an error ends it
         assert viewer.poll() is None, log.read_text()
         viewer.terminate()
         viewer.wait(30)
@@ -84,6 +85,14 @@ def wait_for_page(url: str, process: subprocess.Popen, log: Path) -> bytes:
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.2)
     raise TimeoutError(f"{url} did not answer in {TIMEOUT_S} s; the command printed:\n{log.read_text()}")
+
+
+def wait_for_line(text: str, process: subprocess.Popen, log: Path) -> None:
+    """Until the log of `process` holds `text`."""
+    end = time.monotonic() + TIMEOUT_S
+    while text not in log.read_text():
+        assert process.poll() is None and time.monotonic() < end, log.read_text()
+        time.sleep(0.2)
 
 
 def test_ns_train_with_its_viewer_ends_by_itself(mini_capture: Path, tmp_path: Path):
