@@ -119,3 +119,16 @@ def test_outputs_for_the_viewer_have_picture_shape(finished):
     height, width = int(camera.height), int(camera.width)
     assert outputs["rgb"].shape == (height, width, 3) and outputs["depth"].shape == (height, width, 1)
     assert not outputs["rgb"].requires_grad
+
+
+def test_torch_leaves_cores_to_the_loaders_on_a_cpu(mini_capture, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(8)
+        config = tiny_config(mini_capture, tmp_path)
+        config.pipeline.datamanager.num_workers = 2
+        config.setup(local_rank=0, world_size=1).setup()
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
