@@ -196,6 +196,13 @@ def test_a_missing_config_is_named(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+def test_another_yaml_file_is_refused_by_name(tmp_path: Path):
+    (tmp_path / "config.yml").write_text("training: fast\n")
+    with pytest.raises(ExportError, match=r"config.yml: not the configuration of a run"):
+        ExportMobavatar(tmp_path / "config.yml", tmp_path / "site").main()
+    assert not (tmp_path / "site").exists()
+
+
 def test_a_run_of_another_method_is_refused(config_path: Path, tmp_path: Path, monkeypatch):
     """nerfstudio's loader is replaced: loading another method's run needs its data and minutes of training."""
 

@@ -58,6 +58,10 @@ class ExportMobavatar:
         check_output_dir(self.output_dir, self.overwrite)
         if not self.load_config.is_file():
             raise ExportError(f"{self.load_config}: no such file; give the config.yml inside the run's output folder")
+        if "TrainerConfig" not in self.load_config.read_text(errors="replace").partition("\n")[0]:
+            raise ExportError(
+                f"{self.load_config}: not the configuration of a run; give the config.yml that training wrote"
+            )
         from nerfstudio.utils.eval_utils import eval_setup
         from nerfstudio.utils.rich_utils import CONSOLE
 
