@@ -59,9 +59,7 @@ class ExportMobavatar:
         if not self.load_config.is_file():
             raise ExportError(f"{self.load_config}: no such file; give the config.yml inside the run's output folder")
         if "TrainerConfig" not in self.load_config.read_text(errors="replace").partition("\n")[0]:
-            raise ExportError(
-                f"{self.load_config}: not the configuration of a run; give its config.yml"
-            )
+            raise ExportError(f"{self.load_config}: not the configuration of a run; give its config.yml")
         from nerfstudio.utils.eval_utils import eval_setup
         from nerfstudio.utils.rich_utils import CONSOLE
 
