@@ -27,6 +27,15 @@ class MobavatarTrainer(Trainer):
     config: MobavatarTrainerConfig
     pipeline: MobavatarPipeline
 
+    def __init__(self, config: MobavatarTrainerConfig, local_rank: int = 0, world_size: int = 1) -> None:
+        """Raises `RuntimeError` where a GPU is asked for and there is none, before anything is read."""
+        if config.machine.device_type == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError(
+                "machine.device-type is 'cuda' (nerfstudio's default), but torch finds no CUDA GPU. Train on the CPU "
+                "with: ns-train mobavatar-tiny --machine.device-type cpu ..., or install a torch that fits your driver"
+            )
+        super().__init__(config, local_rank, world_size)
+
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
         """nerfstudio's set-up; on a CPU, torch leaves the loading processes their cores.
 

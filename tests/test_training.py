@@ -132,3 +132,11 @@ def test_torch_leaves_cores_to_the_loaders_on_a_cpu(mini_capture, tmp_path, monk
         assert torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_gpu_that_is_not_there_is_named_before_anything_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    config = tiny_config(tmp_path / "absent", tmp_path)
+    config.machine.device_type = "cuda"
+    with pytest.raises(RuntimeError, match=r"--machine\.device-type cpu"):
+        config.setup(local_rank=0, world_size=1)
