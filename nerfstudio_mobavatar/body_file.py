@@ -7,6 +7,7 @@ refuses everything else. `chumpy` itself is never imported (it no longer install
 
 import pickle
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,7 +195,7 @@ def _assemble(path: Path, arrays: dict[str, ndarray], marker: str) -> BodyFile:
     )
 
 
-class _StandIn:
+class _StandIn(ABC):
     """Takes the place of a class we do not want to import while its pickled state is read."""
 
     def __init__(self, *args: Any) -> None:
@@ -203,8 +204,9 @@ class _StandIn:
     def __setstate__(self, state: Any) -> None:
         self.state = state if isinstance(state, dict) else {}
 
+    @abstractmethod
     def to_array(self) -> ndarray:
-        raise NotImplementedError
+        """The array that the object stands for."""
 
 
 class _ChumpyStandIn(_StandIn):
