@@ -231,7 +231,7 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         assert self._steps is not None
         try:
             return next(self._steps)
-        except RuntimeError as error:
+        except (RuntimeError, EOFError, ConnectionError) as error:  # the last two: killed while handing over a sample
             self._steps = None
             raise RuntimeError(
                 f"step {step}: expected a sample from the {self.num_workers()} loading processes, found: {error}. If "
