@@ -121,6 +121,8 @@ class Avatar(nn.Module):
             self.register_buffer(name, value)
         self.register_buffer("num_head_parts", torch.tensor(layout.num_head_parts))
         self._head_parts = layout.num_head_parts
+        self.register_buffer("pruned", torch.tensor(False))
+        self._is_pruned = False
         identity = torch.zeros(n, 4)
         identity[:, 0] = 1
         logit = math.log(config.initial_opacity / (1 - config.initial_opacity))
@@ -154,7 +156,13 @@ class Avatar(nn.Module):
 
     @property
     def is_pruned(self) -> bool:
-        return any(len(self.index(name)) < self.config.num_gaussians for name in ATTRIBUTES)
+        """Whether pruning has been done, even where its budget let every corrective stay."""
+        return self._is_pruned
+
+    def mark_pruned(self) -> None:
+        """Stored in the checkpoint (buffer `pruned`); a copy on the host spares a device read per step."""
+        self.get_buffer("pruned").fill_(True)
+        self._is_pruned = True
 
     def features(self, pose: Float[Tensor, "55 3"], expression: Float[Tensor, " e"]) -> Float[Tensor, "p features"]:
         """Local pose features of every part, [P, 2K]."""
@@ -223,5 +231,9 @@ class Avatar(nn.Module):
                 stored = state_dict.get(f"{prefix}{name}_{kind}")
                 if stored is not None and stored.shape != own.shape:
                     own.data = own.new_zeros(stored.shape)
+        # checkpoints from before the flag: pruned where a basis is smaller than the avatar
+        sizes = (len(state_dict.get(f"{prefix}{name}_index", self.index(name))) for name in ATTRIBUTES)
+        state_dict.setdefault(f"{prefix}pruned", torch.tensor(any(n < self.config.num_gaussians for n in sizes)))
         super()._load_from_state_dict(state_dict, prefix, *args)
         self._head_parts = int(self.get_buffer("num_head_parts"))
+        self._is_pruned = bool(self.get_buffer("pruned"))

@@ -125,6 +125,7 @@ def prune(
             avatar.neutral(name).data.index_add_(0, avatar.index(name)[dropped], mean[dropped])
         _keep_rows(avatar, f"{name}_basis", chosen, optimizers, lists)
         avatar.index(name).data = avatar.index(name)[chosen]
+    avatar.mark_pruned()
     return PruningReport(counts, shares, avatar.config.num_gaussians)
 
 

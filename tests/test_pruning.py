@@ -62,9 +62,13 @@ def test_folding_makes_the_mean_exact_and_its_absence_does_not():
     assert errors[True] < 1e-6 < 1e-3 < errors[False]
 
 
-def test_keeping_all_changes_nothing():
+def test_keeping_all_changes_nothing_but_counts_as_pruned():
     avatar, twin = tiny_avatar(), tiny_avatar()
+    assert not avatar.is_pruned
     prune(avatar, corrective_statistics(avatar, poses(3)), PruningConfig(keep_count=400))
+    twin.load_state_dict(avatar.state_dict())
+    assert avatar.is_pruned and twin.is_pruned
+    twin = tiny_avatar()
     a, b = avatar(*random_pose(9)), twin(*random_pose(9))
     torch.testing.assert_close(a.gaussians.covariances, b.gaussians.covariances, atol=0, rtol=0)
 
@@ -116,6 +120,17 @@ def test_a_pruned_checkpoint_loads_into_a_fresh_avatar_in_place(tmp_path):
     old = fresh.basis("scale").detach().clone()
     optimizer.step()
     assert (fresh.basis("scale") - old).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("keep", [40, None])
+def test_a_checkpoint_without_the_flag_is_pruned_where_its_bases_are_smaller(keep):
+    avatar = tiny_avatar()
+    if keep is not None:
+        prune(avatar, corrective_statistics(avatar, poses(3)), PruningConfig(keep_count=keep))
+    state = {name: value for name, value in avatar.state_dict().items() if name != "pruned"}
+    fresh = tiny_avatar(seed=1)
+    fresh.load_state_dict(state)
+    assert fresh.is_pruned == (keep is not None)
 
 
 def test_scores_sum_over_components():
