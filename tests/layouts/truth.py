@@ -90,7 +90,7 @@ def make_truth(smpl: bool = False, frames: int = FRAMES, cameras: int = CAMERAS)
     expression = motion.expression + rng.normal(0, 0.3, motion.expression.shape)
     if smpl:
         pose[:, 22:], expression = 0, expression * 0
-    transl = rng.normal(0, 0.06, (frames, 3)) + [0.25, 0.1, -0.4]
+    transl = rng.normal(0, 0.06, (frames, 3)) + np.array([0.25, 0.1, -0.4])
     betas = rng.normal(0, 0.7, 10)
     fit = BodyFit(*(x.astype(np.float32) for x in (pose, transl, expression, betas)))
     points = body_points(fit, load_body("open"))
