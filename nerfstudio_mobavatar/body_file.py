@@ -269,7 +269,7 @@ class _NumbersOnlyUnpickler(pickle.Unpickler):
                 return _SparseStandIn
             if name in ("csr_matrix", "csr_array"):
                 return _SparseRowStandIn
-        found = _allowed_name(module, name)
+        found = numpy_builder(module, name) or _allowed_name(module, name)
         if found is None:
             raise BodyFileError(
                 f"refused to load '{module}.{name}': a body file may hold only numbers, and loading this name could "
@@ -278,15 +278,19 @@ class _NumbersOnlyUnpickler(pickle.Unpickler):
         return found
 
 
-def _allowed_name(module: str, name: str) -> Callable[..., Any] | None:
+def numpy_builder(module: str, name: str) -> Callable[..., Any] | None:
+    """What a pickle needs to build numpy arrays and numbers, for the given name; None for every other name."""
     if module in ("numpy.core.multiarray", "numpy._core.multiarray"):
         from numpy.core import multiarray
 
         return {"_reconstruct": multiarray._reconstruct, "scalar": multiarray.scalar}.get(name)  # type: ignore[attr-defined]
     if module == "numpy":
         return {"ndarray": ndarray, "dtype": np.dtype}.get(name)
+    return _encode_latin1 if (module, name) == ("_codecs", "encode") else None
+
+
+def _allowed_name(module: str, name: str) -> Callable[..., Any] | None:
     plain: dict[tuple[str, str], Callable[..., Any]] = {
-        ("_codecs", "encode"): _encode_latin1,
         ("copy_reg", "_reconstructor"): _reconstruct_stand_in,
         ("copyreg", "_reconstructor"): _reconstruct_stand_in,
         ("__builtin__", "object"): object,
