@@ -1,35 +1,11 @@
 """The `mobavatar` command: everything that is not already one of nerfstudio's commands."""
 
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
-
-
-@dataclass
-class View:
-    """Serve an exported folder on this machine and print its address."""
-
-    folder: Annotated[Path, tyro.conf.Positional]
-    """Folder that `ns-export mobavatar` wrote (or one that holds several of them)."""
-    port: int = 7010
-    """Port on localhost; 0 takes a free one."""
-
-    def main(self) -> None:
-        from . import serve
-
-        if not self.folder.is_dir():
-            raise FileNotFoundError(f"{self.folder}: no such folder; export an avatar first (ns-export mobavatar)")
-        server, url = serve.start(self.folder, self.port)
-        print(f"Serving {self.folder} at {url} until Ctrl+C", flush=True)
-        try:
-            while True:
-                time.sleep(1)
-        except KeyboardInterrupt:
-            server.shutdown()
 
 
 @dataclass
@@ -61,6 +37,7 @@ def main() -> None:
     from .capture import CaptureError
     from .demo.capture import DemoData
     from .demo.road import Demo, DemoError
+    from .view import View, ViewError
     from .web_export.bundle import BundleError
     from .web_export.export import ExportError, ExportMobavatar
 
@@ -68,5 +45,9 @@ def main() -> None:
     command = tyro.extras.subcommand_cli_from_dict(commands, description=__doc__)
     try:
         command.main()
-    except (CaptureError, DemoError, BundleError, ExportError, OSError) as error:
+    except (CaptureError, DemoError, BundleError, ExportError, ViewError, OSError) as error:
         sys.exit(f"mobavatar: {error}")
+
+
+if __name__ == "__main__":
+    main()

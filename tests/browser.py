@@ -1,24 +1,23 @@
-"""Headless Chromium with WebGPU on the processor, a static web server, and the page's API from Python.
+"""Headless Chromium with WebGPU on the processor, and the page's API from Python.
 
 Everything has a time limit; nothing leaves the machine. The flags make Chromium use SwiftShader, its own software
 Vulkan driver, for WebGPU and for the canvas, so that no graphics card is needed.
 """
 
 import base64
-import functools
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from nerfstudio_mobavatar.serve import running
 
 SOFTWARE_FLAGS = (
     "--enable-unsafe-webgpu",
@@ -47,24 +46,8 @@ def chromium() -> str | None:
     return next((path for path in map(shutil.which, names) if path), None)
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a test's output is for failures."""
-
-
-@contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """Serve `folder` on a free port of localhost; gives the address with a closing slash."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://localhost:{server.server_address[1]}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+serve = running
+"""The product's own server: `with serve(folder) as url`."""
 
 
 @contextmanager

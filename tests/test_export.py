@@ -1,14 +1,13 @@
 """From a training run to the exported folder: the same avatar, the same motion, and nothing lost on the way."""
 
 import sys
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from nerfstudio_mobavatar import cli, serve
+from nerfstudio_mobavatar import cli
 from nerfstudio_mobavatar.avatar import Avatar
 from nerfstudio_mobavatar.pruning import PruningConfig, corrective_statistics, prune
 from nerfstudio_mobavatar.web_export import bundle, export, pose_sequence
@@ -283,27 +282,3 @@ def test_info_prints_what_is_inside_and_refuses_half_a_file(exported: Path, tmp_
         assert "truncated" in message or size < 16
     message = run_cli(monkeypatch, "info", str(tmp_path / "absent"))
     assert message is not None and "absent" in message
-
-
-def test_serving_a_folder(exported: Path, monkeypatch):
-    server, url = serve.start(exported)
-    try:
-        for file in exported.iterdir():
-            with urllib.request.urlopen(url + file.name, timeout=10) as answer:
-                assert answer.read() == file.read_bytes()
-                assert answer.headers["Cache-Control"] == "no-cache"  # or an old avatar shows after a new export
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            assert answer.read() == (exported / "index.html").read_bytes()
-        port = server.server_address[1]
-        with pytest.raises(OSError, match=rf"port {port} on this machine cannot be used .*--port"):
-            serve.start(exported, port)
-        message = run_cli(monkeypatch, "view", str(exported), "--port", str(port))
-        assert message is not None and f"port {port}" in message and "\n" not in message
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def test_viewing_a_folder_that_is_not_there_says_what_to_do(tmp_path: Path, monkeypatch):
-    message = run_cli(monkeypatch, "view", str(tmp_path / "absent"))
-    assert message is not None and "absent: no such folder; export an avatar first" in message

@@ -44,7 +44,10 @@ class Demo:
         """Run every station; each prints its own progress."""
         console, started = Console(), time.monotonic()
         self._start_clean()
-        server, url = serve.start(self.output_dir, self.port)
+        with serve.running(self.output_dir, self.port) as url:
+            self._walk(console, url, started)
+
+    def _walk(self, console: Console, url: str, started: float) -> None:
         if (self.output_dir / "sample").is_dir():
             console.rule("A well-trained avatar, right now")
             console.print(
@@ -66,14 +69,9 @@ class Demo:
         stay = sys.stdin.isatty() if self.keep_serving is None else self.keep_serving
         if stay:
             console.print("Serving until Ctrl+C. Later: mobavatar view", self.output_dir)
-            try:
-                while True:
-                    time.sleep(1)
-            except KeyboardInterrupt:
-                pass
+            serve.until_interrupted()
         else:
             console.print(f"Not staying, no terminal is attached. Serve it with: mobavatar view {self.output_dir}")
-        server.shutdown()
 
     def _start_clean(self) -> None:
         """Remove only what a demo makes; a folder with anything else in it is refused."""
