@@ -50,15 +50,16 @@ def generate() -> str:
         "MAX_WIDTH": "Widest layer of a part network.",
         "GROUP_SIZE": "Invocations per workgroup of the per-item passes.",
         "SORT_BLOCK": "Keys that one workgroup of the sort handles.",
-        "DIGIT_BITS": "Bits per sort pass.",
-        "KEY_BITS": "Bits of a sort key.",
+        "DIGIT_BITS": "Bits per digit of the sort.",
+        "DISPATCH_OFFSET": "Byte of the buffer `arguments` where the second digit's dispatch sizes stand.",
+        "MAX_SPLATS": "Most Gaussians of a scene.",
         "QUADS_PER_INSTANCE": "Quads per instance.",
         "NEAR_PLANE": "Metres.",
         "BLUR": "Square pixels added to the diagonal of the projected covariance.",
         "MAX_BINDING_BYTES": "Largest buffer binding that WebGPU promises.",
         "MAX_GROUPS": "Most workgroups of a dispatch that WebGPU promises.",
-        "UNIFORM_ALIGN": "Alignment of uniform buffer offsets.",
         "ACCUMULATION_FORMAT": "Format of the texture that splats are blended in.",
+        "JOINED": "Sections that share the buffer `bases`.",
         "DRAW_BINDINGS": "Bindings of draw.wgsl.",
         "COMPOSITE_BINDINGS": "Bindings of composite.wgsl.",
     }
@@ -80,7 +81,7 @@ def generate() -> str:
                 "GPU buffers of `stride * dimension` bytes, or of a section.",
                 [asdict(b) for b in layout.BUFFERS],
             ),
-            _rows("PASSES", "Compute passes of a frame in order.", [asdict(p) for p in layout.passes()]),
+            _rows("PASSES", "Compute passes of a frame in order.", [asdict(p) for p in layout.PASSES]),
         ]
     )
 

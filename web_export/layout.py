@@ -1,8 +1,11 @@
 """What the GPU hosts share, as data: uniform structs, buffers, passes. numpy only; TypeScript is generated from it.
 
 `STRUCTS` fixes the uniform structs byte by byte (the `.wgsl` files repeat the declarations, a test compares them),
-`BUFFERS` says how large each buffer is and who fills it, `PASSES` is the compute part of a frame in order. A host
-(wgpu_renderer.py, viewer/src) allocates the buffers, uploads the file's sections, and dispatches the passes.
+`BUFFERS` says how large each buffer is, who fills it and who owns it, `PASSES` is the compute part of a frame in order.
+A host (wgpu_renderer.py, viewer/src) allocates the buffers, uploads the file's sections, and dispatches the passes.
+
+A *model* is an uploaded avatar file, an *instance* one posed and placed person of a model, the *scene* what one picture
+shows: the splats of all its instances lie one instance after the other in the same buffers and are sorted together.
 """
 
 from dataclasses import dataclass
@@ -15,12 +18,17 @@ MAX_LAYERS = 8
 MAX_WIDTH = 128
 """Widest layer of the part networks, input included (workgroup memory of features.wgsl)."""
 GROUP_SIZE = 256
-SORT_THREADS = 256
+SORT_THREADS = 128
 SORT_ITEMS = 16
 SORT_BLOCK = SORT_THREADS * SORT_ITEMS
-"""Keys that one workgroup of the sort handles."""
-DIGIT_BITS = 4
+"""Items that one workgroup of the sort handles."""
+DIGIT_BITS = 8
 KEY_BITS = 16
+"""Bits of a sort key: two digits."""
+MAX_SPLATS = 1 << 22
+"""Gaussians of a whole scene: 32 bytes each in one binding. (Sorted items have 24 bits for the index.)"""
+DISPATCH_OFFSET = 32
+"""Byte of the buffer `arguments` at which the sizes of the second digit's dispatches stand; the draw's are at 0."""
 QUADS_PER_INSTANCE = 128
 """One quad per instance is pathological on tilers and software drivers; 128 keeps 16-bit indices."""
 NEAR_PLANE = 0.01
@@ -28,7 +36,6 @@ BLUR = 0.3
 """Square pixels added to the diagonal of the 2D covariance (gsplat's eps2d)."""
 MAX_BINDING_BYTES = 128 << 20
 MAX_GROUPS = 65535
-UNIFORM_ALIGN = 256
 ACCUMULATION_FORMAT = "rgba16float"
 
 DEFAULT_LIMITS: dict[str, int] = {
@@ -50,7 +57,7 @@ DEFAULT_LIMITS: dict[str, int] = {
     "max-uniform-buffer-binding-size": 65536,
     "max-uniform-buffers-per-shader-stage": 12,
     "min-storage-buffer-offset-alignment": 256,
-    "min-uniform-buffer-offset-alignment": UNIFORM_ALIGN,
+    "min-uniform-buffer-offset-alignment": 256,
 }
 """What WebGPU promises on every device; tests ask for exactly this, so that going beyond it fails."""
 
@@ -86,13 +93,21 @@ STRUCTS: dict[str, tuple[Field, ...]] = {
         Field("basis_size", "u32"),
         Field("num_layers", "u32"),
         Field("leaky_relu_slope", "f32"),
-        Field("padding", "u32"),
+        Field("scale_basis", "u32"),  # word of `bases` at which the scale's begin; the rotation's begin at 0
+        Field("color_basis", "u32"),
         Field("layers", "vec4u", MAX_LAYERS),  # fan in, fan out, first weight word, first bias
     ),
     # written when the pose changes
     "PoseInput": (
         Field("joints", "vec4f", 3 * NUM_JOINTS),  # rows of canonical -> world
         Field("inputs", "vec4f", MAX_WIDTH // 4),  # of the part networks
+    ),
+    # written when the camera or the instance moves, or when another level of detail is shown
+    "Instance": (
+        Field("model_to_camera", "vec4f", 3),  # rows
+        Field("first_splat", "u32"),
+        Field("num_splats", "u32"),  # the first so many Gaussians of the model are drawn
+        Field("enlarge", "f32"),  # factor of all standard deviations
     ),
     # written when the camera changes
     "View": (
@@ -103,19 +118,21 @@ STRUCTS: dict[str, tuple[Field, ...]] = {
         Field("viewport", "vec2f"),
         Field("near_plane", "f32"),
         Field("blur", "f32"),
+        Field("num_splats", "u32"),  # of all instances, visible or not
     ),
-    "SortDigit": (Field("shift", "u32"), Field("num_groups", "u32")),
 }
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """A GPU buffer of `stride * dimension` bytes; `dimension` is a key of `dimensions()`."""
+    """A GPU buffer of `stride * dimension` bytes; `dimension` is a key of `dimensions()` or `scene_dimensions()`."""
 
     name: str
-    fill: Literal["section", "table", "uniform", "work"]
-    """`section`: the file section of that name as stored. `table`: `kept_table()`. `uniform`: a struct the host
-    writes. `work`: written by passes only."""
+    scope: Literal["model", "instance", "scene"]
+    """Who owns it: the uploaded file, one instance of it, or the renderer."""
+    fill: Literal["section", "joined", "kept", "uniform", "work"]
+    """`section`: the file section of that name as stored. `joined`: the sections of `JOINED` one after the other.
+    `kept`: `kept_table()`. `uniform`: a struct that the host writes. `work`: written by passes only."""
     stride: int = 0
     dimension: str = "one"
 
@@ -160,30 +177,31 @@ def struct_bytes(name: str, values: dict[str, Any]) -> bytes:
     return bytes(out)
 
 
+JOINED = ("rotation_basis", "scale_basis", "color_basis")
+"""Sections that share the buffer `bases`: a stage is promised eight storage buffers only."""
+
 BUFFERS: tuple[Buffer, ...] = (
-    Buffer("model", "uniform", struct_size("Model")),
-    Buffer("pose_input", "uniform", struct_size("PoseInput")),
-    Buffer("view", "uniform", struct_size("View")),
-    Buffer("sort_digit", "uniform", UNIFORM_ALIGN, "digits"),
+    Buffer("model", "model", "uniform", struct_size("Model")),
     *(
-        Buffer(name, "section")
-        for name in (
-            "gaussians", "rotation_basis", "scale_basis", "color_basis",
-            "node_part", "node_basis", "mlp_weights", "mlp_biases",
-        )
+        Buffer(name, "model", "section")
+        for name in ("gaussians", "node_part", "node_basis", "mlp_weights", "mlp_biases")
     ),
-    Buffer("kept", "table", 24, "kept_groups"),  # kept_table()
-    Buffer("features", "work", 4, "features"),  # f32 [P, 2K]
-    Buffer("node_displacement", "work", 16, "nodes"),  # xyz, 0
-    Buffer("posed", "work", 48, "gaussians"),  # mean, covariance (6), rgb half, opacity unorm16; see pose.wgsl
-    Buffer("splats", "work", 32, "gaussians"),  # see project.wgsl
-    Buffer("depths", "work", 4, "gaussians"),  # bits of the f32 camera z, 0xffffffff where culled
-    Buffer("frame_state", "work", 16),  # visible, ~nearest, farthest depth bits; cleared to 0 before each view
-    Buffer("draw_arguments", "work", 20),  # of drawIndexedIndirect
-    Buffer("pairs_a", "work", 8, "gaussians"),  # key, Gaussian; holds the sorted order at the end
-    Buffer("pairs_b", "work", 8, "gaussians"),
-    Buffer("histogram", "work", 4, "histogram"),  # [16 digits, sort groups]
-)  # fmt: skip
+    Buffer("bases", "model", "joined"),
+    Buffer("kept", "model", "kept", 24, "kept_groups"),
+    Buffer("pose_input", "instance", "uniform", struct_size("PoseInput")),
+    Buffer("instance", "instance", "uniform", struct_size("Instance")),
+    Buffer("features", "instance", "work", 4, "features"),  # f32 [P, 2K]
+    Buffer("node_displacement", "instance", "work", 16, "nodes"),  # xyz, 0
+    Buffer("view", "scene", "uniform", struct_size("View")),
+    Buffer("splats", "scene", "work", 32, "splats"),  # see project.wgsl
+    Buffer("depths", "scene", "work", 4, "splats"),  # bits of the f32 camera z, 0xffffffff where culled
+    Buffer("frame_state", "scene", "work", 16),  # visible, ~nearest, farthest depth bits; cleared before each frame
+    Buffer("arguments", "scene", "work", 48),  # of drawIndexedIndirect, and at DISPATCH_OFFSET of the second digit
+    Buffer("items", "scene", "work", 4, "splats"),  # sorted by the first digit: second digit << 24 | splat
+    Buffer("order", "scene", "work", 4, "splats"),  # the visible splats, nearest first
+    Buffer("histogram", "scene", "work", 4, "histogram"),  # [256 digits, sort groups]
+    Buffer("digit_totals", "scene", "work", 4, "digit_values"),
+)
 
 
 @dataclass(frozen=True)
@@ -192,73 +210,75 @@ class Pass:
 
     name: str
     shader: str
-    entry: str
     bindings: tuple[str, ...]
     groups: str
-    """Key of `dimensions()`: the number of workgroups."""
-    rate: Literal["pose", "view"]
-    """`pose`: only when the pose changed. `view`: when pose or camera changed."""
+    """Key of `dimensions()` (`instance_groups`: of the instance's level) or `scene_dimensions()`: the number of
+    workgroups. Empty where the GPU knows it: `arguments` at DISPATCH_OFFSET."""
+    stage: Literal["pose", "project", "sort"]
+    """`pose`: for every instance whose pose changed. `project`: for every instance when anything changed. `sort`: once
+    then."""
     digit: int = -1
-    """For sort passes, which digit: `uniform:sort_digit` is bound at `digit * UNIFORM_ALIGN`."""
+    """For sort passes the pipeline constant DIGIT."""
 
 
-def _sort_passes(key_bits: int) -> list[Pass]:
-    passes = []
-    for digit in range(key_bits // DIGIT_BITS):
-        source, target = ("pairs_a", "pairs_b") if digit % 2 == 0 else ("pairs_b", "pairs_a")
-        common = ("uniform:model", "uniform:sort_digit")
-        for entry, bindings, groups in (
-            ("histogram", (f"read:{source}", "write:histogram"), "sort_groups"),
-            ("scan", ("write:histogram",), "one"),
-            ("scatter", (f"read:{source}", "read:histogram", f"write:{target}"), "sort_groups"),
-        ):
-            name = f"sort_{entry}_{digit}"
-            passes.append(Pass(name, f"sort_{entry}.wgsl", "main", common + bindings, groups, "view", digit))
-    return passes
+def _sort_passes(digit: int) -> list[Pass]:
+    source, target = ("depths", "items") if digit == 0 else ("items", "order")
+    common = ("uniform:view", "read:frame_state")
+    groups = "sort_groups" if digit == 0 else ""
+    return [
+        Pass(f"sort_{name}_{digit}", f"sort_{name}.wgsl", common + bindings, count, "sort", digit)
+        for name, bindings, count in (
+            ("histogram", (f"read:{source}", "write:histogram"), groups),
+            ("scan", ("write:histogram", "write:digit_totals", "write:arguments"), "digit_values"),
+            ("scatter", (f"read:{source}", "read:histogram", "read:digit_totals", f"write:{target}"), groups),
+        )
+    ]
 
 
-def passes(key_bits: int = KEY_BITS) -> tuple[Pass, ...]:
-    """The compute passes of a frame in order; the sorted pairs end in `pairs_a` (an even number of digits)."""
-    model, pose, view = "uniform:model", "uniform:pose_input", "uniform:view"
-    return (
-        Pass("features", "features.wgsl", "main",
-             (model, pose, "read:mlp_weights", "read:mlp_biases", "write:features"), "parts", "pose"),
-        Pass("nodes", "nodes.wgsl", "main",
-             (model, "read:node_part", "read:node_basis", "read:features", "write:node_displacement"),
-             "node_groups", "pose"),
-        Pass("pose", "pose.wgsl", "main",
-             (model, pose, "read:gaussians", "read:kept", "read:rotation_basis", "read:scale_basis",
-              "read:color_basis", "read:features", "read:node_displacement", "write:posed"),
-             "gaussian_groups", "pose"),
-        Pass("project", "project.wgsl", "main",
-             (model, view, "read:posed", "write:splats", "write:depths", "write:frame_state"),
-             "gaussian_groups", "view"),
-        Pass("sort_keys", "sort_keys.wgsl", "main",
-             (model, "read:depths", "read:frame_state", "write:pairs_a", "write:draw_arguments"),
-             "gaussian_groups", "view"),
-        *_sort_passes(key_bits),
-    )  # fmt: skip
+PASSES: tuple[Pass, ...] = (
+    Pass("features", "features.wgsl",
+         ("uniform:model", "uniform:pose_input", "read:mlp_weights", "read:mlp_biases", "write:features"),
+         "parts", "pose"),
+    Pass("nodes", "nodes.wgsl",
+         ("uniform:model", "read:node_part", "read:node_basis", "read:features", "write:node_displacement"),
+         "node_groups", "pose"),
+    Pass("project", "project.wgsl",
+         ("uniform:model", "uniform:pose_input", "uniform:instance", "uniform:view", "read:gaussians", "read:kept",
+          "read:bases", "read:features", "read:node_displacement", "write:splats", "write:depths", "write:frame_state"),
+         "instance_groups", "project"),
+    *_sort_passes(0),
+    *_sort_passes(1),
+)  # fmt: skip
+"""The compute passes of a frame in order."""
 
-
-DRAW_BINDINGS = ("uniform:view", "read:splats", "read:pairs_a", "read:frame_state")
+DRAW_BINDINGS = ("uniform:view", "read:splats", "read:order", "read:frame_state")
 COMPOSITE_BINDINGS = ("uniform:view", "texture:accumulation")
 
 
-def dimensions(header: dict[str, Any], key_bits: int = KEY_BITS) -> dict[str, int]:
-    """Counts that buffer sizes and dispatches are made of, from the file's header."""
-    n, sort_groups = header["num_gaussians"], -(-header["num_gaussians"] // SORT_BLOCK)
+def dimensions(header: dict[str, Any]) -> dict[str, int]:
+    """Counts that sizes and dispatches of a model and its instances are made of, from the file's header."""
+    n = header["num_gaussians"]
     return {
         "one": 1,
         "gaussians": n,
-        "gaussian_groups": -(-n // GROUP_SIZE),
+        "instance_groups": -(-n // GROUP_SIZE),
         "parts": header["num_parts"],
         "features": header["num_parts"] * 2 * header["basis_size"],
         "nodes": header["num_nodes"],
         "node_groups": -(-header["num_nodes"] // GROUP_SIZE),
         "kept_groups": -(-n // 32),
+    }
+
+
+def scene_dimensions(num_splats: int) -> dict[str, int]:
+    """Counts that sizes and dispatches of a scene are made of, from the Gaussians of all its instances."""
+    sort_groups = -(-num_splats // SORT_BLOCK)
+    return {
+        "one": 1,
+        "splats": num_splats,
         "sort_groups": sort_groups,
         "histogram": sort_groups << DIGIT_BITS,
-        "digits": key_bits // DIGIT_BITS,
+        "digit_values": 1 << DIGIT_BITS,
     }
 
 
@@ -270,13 +290,15 @@ def model_struct(header: dict[str, Any]) -> dict[str, Any]:
     for fan_in, fan_out in zip(sizes[:-1], sizes[1:]):
         layers.append([fan_in, fan_out, word, bias])
         word, bias = word + parts * fan_out * (-(-fan_in // 2)), bias + parts * fan_out
+    stored = {e["name"]: e["raw_bytes"] for e in header["sections"]}
     plain = ("num_gaussians", "num_nodes", "num_head_parts", "num_pose_inputs", "basis_size", "leaky_relu_slope")
     return {
         "position_low": low,
         "position_step": (high - low) / 65535,
         **{k: header[k] for k in plain},
         "num_layers": len(layers),
-        "padding": 0,
+        "scale_basis": stored["rotation_basis"] // 4,
+        "color_basis": (stored["rotation_basis"] + stored["scale_basis"]) // 4,
         "layers": layers,
     }
 
@@ -299,18 +321,29 @@ def kept_table(num_gaussians: int, kept: tuple[np.ndarray, np.ndarray, np.ndarra
     return table
 
 
-def check_header(header: dict[str, Any], key_bits: int = KEY_BITS) -> None:
+def check_header(header: dict[str, Any]) -> None:
     """Raise ValueError where an avatar does not fit the shaders or WebGPU's promised limits."""
-    sizes, d = header["layer_sizes"], dimensions(header, key_bits)
+    sizes, d = header["layer_sizes"], dimensions(header)
     if len(sizes) - 1 > MAX_LAYERS or max(sizes) > MAX_WIDTH:
         raise ValueError(f"part networks may have {MAX_LAYERS} layers of at most {MAX_WIDTH} numbers, found {sizes}")
     if header["basis_size"] % 2 or sizes[-1] != 2 * header["basis_size"]:
         raise ValueError(f"the basis size must be even and half of the last layer, found {header['basis_size']}")
+    check_scene(header["num_gaussians"])
     stored = {e["name"]: e["raw_bytes"] for e in header["sections"]}
+    joined = sum(stored[name] for name in JOINED)
     for b in BUFFERS:
-        size = stored[b.name] if b.fill == "section" else b.stride * d[b.dimension]
-        if size > MAX_BINDING_BYTES:
-            raise ValueError(f"buffer '{b.name}' needs {size} bytes, WebGPU promises {MAX_BINDING_BYTES}: prune more")
-    for p in passes(key_bits):
-        if d[p.groups] > MAX_GROUPS:
+        if b.scope != "scene":
+            size = {"section": stored.get(b.name, 0), "joined": joined}.get(b.fill, b.stride * d[b.dimension])
+            if size > MAX_BINDING_BYTES:
+                raise ValueError(
+                    f"buffer '{b.name}' needs {size} bytes, WebGPU promises {MAX_BINDING_BYTES}: prune more"
+                )
+    for p in PASSES:
+        if d.get(p.groups, 0) > MAX_GROUPS:
             raise ValueError(f"pass '{p.name}' needs {d[p.groups]} workgroups, WebGPU promises {MAX_GROUPS}")
+
+
+def check_scene(num_splats: int) -> None:
+    """Raise ValueError where a scene holds more Gaussians than one picture can show."""
+    if num_splats > MAX_SPLATS:
+        raise ValueError(f"one picture shows {MAX_SPLATS} Gaussians at most, found {num_splats}: show fewer avatars")

@@ -25,12 +25,15 @@ BAD_HEADERS: dict[str, dict[str, Any]] = {
     "too deep": {"layer_sizes": [8] * 10},
     "odd basis": {"basis_size": 3, "layer_sizes": [73, 6]},
     "basis does not fit": {"layer_sizes": [73, 24, 30]},
-    "too many Gaussians": {"num_gaussians": 3_000_000},
+    "too many Gaussians": {"num_gaussians": 5_000_000},
+    "too large records": {"num_gaussians": 4_000_000, "num_nodes": 9_000_000},
     "too many parts": {"num_parts": 65536, "basis_size": 2, "layer_sizes": [2, 4]},
 }
 COMMON = {
     "num_head_parts": 2, "num_pose_inputs": 63, "leaky_relu_slope": 0.01, "position_low": [-0.9, -0.1, -0.25],
-    "position_high": [0.8, 1.7, 0.3], "sections": [],
+    "position_high": [0.8, 1.7, 0.3],
+    "sections": [{"name": "rotation_basis", "raw_bytes": 640}, {"name": "scale_basis", "raw_bytes": 96},
+                 {"name": "color_basis", "raw_bytes": 0}],
 }  # fmt: skip
 
 
@@ -40,7 +43,8 @@ def _header(changes: dict[str, Any]) -> dict[str, Any]:
 
 def _refusal(header: dict[str, Any]) -> str:
     """What layout.py says to this header; sections count as empty."""
-    sections = [{"name": b.name, "raw_bytes": 0} for b in layout.BUFFERS]
+    names = [b.name for b in layout.BUFFERS if b.fill == "section"] + list(layout.JOINED)
+    sections = [{"name": name, "raw_bytes": 0} for name in names]
     try:
         layout.check_header(header | {"sections": sections})
     except ValueError as error:
@@ -61,6 +65,7 @@ def goldens() -> dict[str, Any]:
                 "name": name,
                 "header": header,
                 "dimensions": layout.dimensions(header),
+                "scene_dimensions": layout.scene_dimensions(3 * n + 1),
                 "model": layout.struct_bytes("Model", layout.model_struct(header)).hex(),
                 "kept": [k.tolist() for k in kept],
                 "kept_table": layout.kept_table(n, (kept[0], kept[1], kept[2])).ravel().tolist() if n < 5000 else [],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nerfstudio_mobavatar.web_export import bundle, layout
-from nerfstudio_mobavatar.web_export.wgpu_renderer import shader_source
+from nerfstudio_mobavatar.web_export.wgpu_device import shader_source
 from tests.synthetic_avatar import SyntheticAvatar
 
 WGSL = Path(layout.__file__).parent / "wgsl"
@@ -35,7 +35,7 @@ def test_shaders_use_the_constants_of_the_schema(shader: str):
         "QUADS_PER_INSTANCE": layout.QUADS_PER_INSTANCE,
         "ITEMS": layout.SORT_ITEMS,
         "WIDTH": layout.MAX_WIDTH,
-        "KEY_BITS": layout.KEY_BITS,
+        "BLOCK": layout.SORT_BLOCK,
     }
     if shader.startswith("sort_"):
         expected["THREADS"] = layout.SORT_THREADS
@@ -59,12 +59,12 @@ def test_shaders_need_no_optional_feature(shader: str):
 
 
 def test_every_shader_is_used():
-    used = {p.shader for p in layout.passes()} | {"draw.wgsl", "composite.wgsl"}
+    used = {p.shader for p in layout.PASSES} | {"draw.wgsl", "composite.wgsl"}
     assert used == set(SHADERS)
 
 
 def test_bindings_match_the_declarations_and_the_default_limits():
-    for p in layout.passes(32):
+    for p in layout.PASSES:
         declared = re.findall(r"@binding\((\d+)\) var<(\w+)(?:, (\w+))?> \w+", shader_source(p.shader))
         kinds = ["uniform" if space == "uniform" else {"read": "read", "read_write": "write"}[access]
                  for _, space, access in declared]  # fmt: skip
@@ -75,9 +75,9 @@ def test_bindings_match_the_declarations_and_the_default_limits():
 
 def test_struct_offsets_follow_wgsl_rules(monkeypatch: pytest.MonkeyPatch):
     fields = {k: offset for k, (offset, _) in layout.struct_fields("Model").items()}
-    assert (fields["num_gaussians"], fields["leaky_relu_slope"], fields["layers"]) == (32, 56, 64)
-    assert layout.struct_size("Model") == 64 + 8 * 16
-    assert layout.struct_size("SortDigit") == 16
+    assert (fields["num_gaussians"], fields["leaky_relu_slope"], fields["layers"]) == (32, 56, 80)
+    assert layout.struct_size("Model") == 80 + 8 * 16
+    assert layout.struct_size("View") == 112
     for name in layout.STRUCTS:
         for offset, f in layout.struct_fields(name).values():
             assert offset % layout._TYPES[f.type][1] == 0
@@ -87,17 +87,20 @@ def test_struct_offsets_follow_wgsl_rules(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_struct_bytes_lie_at_their_offsets_and_refuse_what_does_not_fit():
-    values = {"shift": 4, "num_groups": 7}
-    np.testing.assert_array_equal(np.frombuffer(layout.struct_bytes("SortDigit", values), "<u4"), [4, 7, 0, 0])
-    with pytest.raises(ValueError, match="SortDigit has the fields"):
-        layout.struct_bytes("SortDigit", {"shift": 4})
+    values = {"model_to_camera": np.arange(12), "first_splat": 4, "num_splats": 7, "enlarge": 1.5}
+    found = np.frombuffer(layout.struct_bytes("Instance", values), "<f4")
+    np.testing.assert_array_equal(found[[0, 11, 14, 15]], [0, 11, 1.5, 0])
+    np.testing.assert_array_equal(found[12:14].view("<u4"), [4, 7])
+    with pytest.raises(ValueError, match="Instance has the fields"):
+        layout.struct_bytes("Instance", {"first_splat": 4})
     with pytest.raises(ValueError, match=r"PoseInput\.inputs holds 512 bytes, found 516"):
         layout.struct_bytes("PoseInput", {"joints": np.zeros((55, 3, 4)), "inputs": np.zeros(129)})
 
 
 def test_kept_table_finds_the_row_of_every_kept_gaussian():
     rng = np.random.default_rng(0)
-    kept = tuple(np.sort(rng.choice(333, k, replace=False)) for k in (0, 100, 333))
+    first, second, third = (np.sort(rng.choice(333, k, replace=False)) for k in (0, 100, 333))
+    kept = (first, second, third)
     table = layout.kept_table(333, kept)
     for slot, index in enumerate(kept):
         rows = {}
@@ -114,7 +117,9 @@ def test_check_header_refuses_what_the_shaders_cannot_do(header: dict):
         layout.check_header(header | {"layer_sizes": [73, 129, 32]})
     with pytest.raises(ValueError, match="basis size must be even"):
         layout.check_header(header | {"basis_size": 15, "layer_sizes": [73, 30]})
-    with pytest.raises(ValueError, match="buffer 'posed' needs 144000000 bytes"):
-        layout.check_header(header | {"num_gaussians": 3_000_000})
+    with pytest.raises(ValueError, match="buffer 'node_displacement' needs 144000000 bytes"):
+        layout.check_header(header | {"num_nodes": 9_000_000})
+    with pytest.raises(ValueError, match="4194304 Gaussians at most, found 5000000: show fewer avatars"):
+        layout.check_header(header | {"num_gaussians": 5_000_000})
     with pytest.raises(ValueError, match="pass 'features' needs 65536 workgroups"):
         layout.check_header(header | {"num_parts": 65536})

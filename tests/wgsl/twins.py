@@ -49,27 +49,28 @@ def project(
 
 
 def sort_keys(depth_bits: np.ndarray) -> np.ndarray:
-    """16-bit keys over the depth range of what is visible; 65535 for what is not. Float64 where the GPU has float32."""
+    """16-bit keys over the depth range of what is visible (the others' keys mean nothing), in float32 as on the GPU."""
     visible = depth_bits != CULLED
-    depth = depth_bits.view(np.float32).astype(np.float64)
+    depth = depth_bits.view(np.float32)
     near, far = depth[visible].min(), depth[visible].max()
-    keys = np.full(len(depth), 65535, np.int64)
-    keys[visible] = np.minimum((depth[visible] - near) / max(far - near, 1e-9) * 65534, 65534)
-    return keys
+    with np.errstate(invalid="ignore"):
+        step = (depth - near) / max(far - near, np.float32(1e-9)) * np.float32(65535)
+    return np.where(visible, np.clip(step, 0, 65535), 0).astype(np.int64)
 
 
-def histogram(keys: np.ndarray, shift: int, block: int) -> np.ndarray:
-    """[16, blocks] how often each digit occurs in each block."""
-    digits = (keys >> shift) & 15
-    return np.stack([np.bincount(digits[i : i + block], minlength=16) for i in range(0, len(keys), block)], 1)
+def histogram(digits: np.ndarray, sorted_: np.ndarray, block: int) -> np.ndarray:
+    """[256, blocks] how often each digit value occurs in each block among what is sorted."""
+    counts = [
+        np.bincount(digits[i : i + block][sorted_[i : i + block]], minlength=256) for i in range(0, len(digits), block)
+    ]
+    return np.stack(counts, 1)
 
 
 def scan(counts: np.ndarray) -> np.ndarray:
-    """Exclusive prefix sum in storage order."""
-    flat = counts.ravel()
-    return np.cumsum(flat) - flat
+    """Exclusive prefix sum over the blocks of each digit value."""
+    return np.cumsum(counts, 1) - counts
 
 
-def scatter(pairs: np.ndarray, shift: int) -> np.ndarray:
-    """[N, 2] pairs, stably sorted by one digit."""
-    return pairs[np.argsort((pairs[:, 0] >> shift) & 15, kind="stable")]
+def scatter(values: np.ndarray, digits: np.ndarray) -> np.ndarray:
+    """The values, stably sorted by digit."""
+    return values[np.argsort(digits, kind="stable")]

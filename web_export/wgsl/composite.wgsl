@@ -11,6 +11,7 @@ struct View {
   viewport: vec2f,
   near_plane: f32,
   blur: f32,
+  num_splats: u32,
 }
 
 @group(0) @binding(0) var<uniform> view: View;

@@ -1,5 +1,5 @@
 // Draws the sorted splats as quads, 128 quads per instance, blended by hardware with premultiplied alpha.
-// Reads:  view, splats, pairs (key, Gaussian, nearest first), frame_state.x (visible count)
+// Reads:  view, splats, order (nearest first), frame_state.x (visible count)
 // Writes: the colour target
 // One vertex invocation per corner (indexed: corners 0 1 2, 2 1 3 of quad v / 4), one fragment per covered pixel.
 // Twin: nerfstudio_mobavatar.render.rasterize(backend="torch")
@@ -12,6 +12,7 @@ struct View {
   viewport: vec2f,
   near_plane: f32,
   blur: f32,
+  num_splats: u32,
 }
 
 struct Corner {
@@ -27,7 +28,7 @@ const MIN_ALPHA = 1.0 / 255.0;
 
 @group(0) @binding(0) var<uniform> view: View;
 @group(0) @binding(1) var<storage, read> splats: array<vec4u>;
-@group(0) @binding(2) var<storage, read> pairs: array<vec2u>;
+@group(0) @binding(2) var<storage, read> order: array<u32>;
 @group(0) @binding(3) var<storage, read> frame_state: vec4u;
 
 @vertex
@@ -36,7 +37,7 @@ fn vertex(@builtin(vertex_index) index: u32, @builtin(instance_index) instance: 
   if (rank >= frame_state.x) {
     return Corner(vec4f(2.0, 2.0, 2.0, 1.0), vec4f(0.0), vec4f(0.0), vec2f(0.0));  // outside of the clip volume
   }
-  let splat = pairs[frame_state.x - 1u - rank].y;  // farthest first
+  let splat = order[frame_state.x - 1u - rank];  // farthest first
   let a = bitcast<vec4f>(splats[2u * splat]);
   let b = splats[2u * splat + 1u];
   let size = bitcast<vec2f>(b.xy);  // minor axis, radius

@@ -13,7 +13,8 @@ struct Model {
   basis_size: u32,
   num_layers: u32,
   leaky_relu_slope: f32,
-  padding: u32,
+  scale_basis: u32,
+  color_basis: u32,
   layers: array<vec4u, 8>,
 }
 

@@ -1,10 +1,14 @@
-// Projects every posed Gaussian to a splat, as gsplat 1.5.3 does, and gathers the depth range of what is visible.
-// Reads:  model, view, posed
+// Poses every Gaussian of an instance and projects it to a splat, in one reading of its 48-byte record: adds kept
+// correctives and node displacement, skins mean and covariance (evaluate.py), projects as gsplat 1.5.3 does, gathers the
+// depth range of what is visible.
+// Reads:  model, pose_input.joints, instance, view, gaussians, kept (table of bit masks and first rows), bases (halves
+//         [kept, 4 or 3, K] of rotation, scale, colour), features, node_displacement
 // Writes: splats, two vec4u each: centre xy (px), one-sigma half axis xy (px); one-sigma length of the other axis (px),
-//         quad radius in sigmas, rg halves, b half and opacity unorm16. depths: bits of the camera z, 0xffffffff where
-//         nothing is to be drawn. frame_state: visible count, complement of the nearest depth bits, farthest depth bits
-//         (all by addition or maximum, so the order of invocations does not matter and zero is the start value).
-// One invocation per Gaussian. Twin: project in tests/wgsl/twins.py
+//         quad radius in sigmas, rg halves, b half and opacity unorm16; left as they are where nothing is to be drawn.
+//         depths: bits of the camera z, 0xffffffff where nothing is to be drawn. frame_state: visible count, complement
+//         of the nearest depth bits, farthest depth bits (all by addition or maximum, so the order of invocations does
+//         not matter and zero is the start value).
+// One invocation per Gaussian. Twins: evaluate.posed, then project in tests/wgsl/twins.py
 
 struct Model {
   position_low: vec4f,
@@ -16,8 +20,21 @@ struct Model {
   basis_size: u32,
   num_layers: u32,
   leaky_relu_slope: f32,
-  padding: u32,
+  scale_basis: u32,
+  color_basis: u32,
   layers: array<vec4u, 8>,
+}
+
+struct PoseInput {
+  joints: array<vec4f, 165>,
+  inputs: array<vec4f, 32>,
+}
+
+struct Instance {
+  model_to_camera: array<vec4f, 3>,
+  first_splat: u32,
+  num_splats: u32,
+  enlarge: f32,
 }
 
 struct View {
@@ -28,6 +45,7 @@ struct View {
   viewport: vec2f,
   near_plane: f32,
   blur: f32,
+  num_splats: u32,
 }
 
 struct FrameState {
@@ -36,31 +54,126 @@ struct FrameState {
   farthest: atomic<u32>,
 }
 
+struct Posed {
+  mean: vec3f,
+  // half of the covariance: H H^T, columns of H are the three axes
+  h0: vec3f,
+  h1: vec3f,
+  h2: vec3f,
+}
+
 struct Splat {
   center: vec2f,
   major: vec2f,
   minor: f32,
   radius: f32,
+  depth: f32,
   is_visible: bool,
 }
 
 const CULLED = 0xffffffffu;
 const MIN_ALPHA = 1.0 / 255.0;
+const NOT_KEPT = 0xffffffffu;
 
 @group(0) @binding(0) var<uniform> model: Model;
-@group(0) @binding(1) var<uniform> view: View;
-@group(0) @binding(2) var<storage, read> posed: array<vec4u>;
-@group(0) @binding(3) var<storage, read_write> splats: array<vec4u>;
-@group(0) @binding(4) var<storage, read_write> depths: array<u32>;
-@group(0) @binding(5) var<storage, read_write> frame_state: FrameState;
+@group(0) @binding(1) var<uniform> pose_input: PoseInput;
+@group(0) @binding(2) var<uniform> instance: Instance;
+@group(0) @binding(3) var<uniform> view: View;
+@group(0) @binding(4) var<storage, read> gaussians: array<vec4u>;
+@group(0) @binding(5) var<storage, read> kept: array<vec2u>;
+@group(0) @binding(6) var<storage, read> bases: array<u32>;
+@group(0) @binding(7) var<storage, read> features: array<vec2f>;
+@group(0) @binding(8) var<storage, read> node_displacement: array<vec4f>;
+@group(0) @binding(9) var<storage, read_write> splats: array<vec4u>;
+@group(0) @binding(10) var<storage, read_write> depths: array<u32>;
+@group(0) @binding(11) var<storage, read_write> frame_state: FrameState;
 
 var<workgroup> group_visible: atomic<u32>;
 var<workgroup> group_nearest_complement: atomic<u32>;
 var<workgroup> group_farthest: atomic<u32>;
 
-// a symmetric 3x3 matrix (xx xy xz, yy yz zz) times a vector
-fn symmetric_times(d: vec3f, e: vec3f, v: vec3f) -> vec3f {
-  return vec3f(dot(d, v), dot(vec3f(d.y, e.x, e.y), v), dot(vec3f(d.z, e.y, e.z), v));
+// slot 0 rotation, 1 scale, 2 colour
+fn kept_row(gaussian: u32, slot: u32) -> u32 {
+  let entry = kept[(gaussian / 32u) * 3u + slot];
+  let bit = 1u << (gaussian % 32u);
+  let row = entry.y + countOneBits(entry.x & (bit - 1u));
+  return select(NOT_KEPT, row, (entry.x & bit) != 0u);
+}
+
+// three rows of a basis, from `word` on, times the features of a part, from `pair` on
+fn three_rows(word: u32, pair: u32) -> vec3f {
+  let words = model.basis_size / 2u;
+  var sum = vec3f(0.0);
+  for (var k = 0u; k < words; k++) {
+    let f = features[pair + k];
+    sum += vec3f(
+      dot(unpack2x16float(bases[word + k]), f),
+      dot(unpack2x16float(bases[word + words + k]), f),
+      dot(unpack2x16float(bases[word + 2u * words + k]), f),
+    );
+  }
+  return sum;
+}
+
+fn one_row(word: u32, pair: u32) -> f32 {
+  var sum = 0.0;
+  for (var k = 0u; k < model.basis_size / 2u; k++) {
+    sum += dot(unpack2x16float(bases[word + k]), features[pair + k]);
+  }
+  return sum;
+}
+
+fn pose(n: u32, a: vec4u, b: vec4u, c: vec4u) -> Posed {
+  let words = model.basis_size / 2u;
+  let pair = (a.y >> 16u) * 2u * words;
+  let steps = vec3f(f32(a.x & 0xffffu), f32(a.x >> 16u), f32(a.y & 0xffffu));
+  let w0 = f32(c.y & 0xffffu) / 65535.0;
+  let w1 = f32(c.y >> 16u) / 65535.0;
+  let last_node = model.num_nodes - 1u;
+  var position = model.position_low.xyz + steps * model.position_step.xyz;
+  position += w0 * node_displacement[min(b.w >> 16u, last_node)].xyz;
+  position += w1 * node_displacement[min(c.x & 0xffffu, last_node)].xyz;
+  position += (1.0 - w0 - w1) * node_displacement[min(c.x >> 16u, last_node)].xyz;
+
+  var row0 = vec4f(0.0);
+  var row1 = vec4f(0.0);
+  var row2 = vec4f(0.0);
+  for (var i = 0u; i < 4u; i++) {
+    let joint = min((c.z >> (8u * i)) & 0xffu, 54u);
+    let weight = f32((c.w >> (8u * i)) & 0xffu) / 255.0;
+    row0 += weight * pose_input.joints[3u * joint];
+    row1 += weight * pose_input.joints[3u * joint + 1u];
+    row2 += weight * pose_input.joints[3u * joint + 2u];
+  }
+
+  var quaternion = vec4f(unpack2x16float(a.z), unpack2x16float(a.w));
+  let rotation_row = kept_row(n, 0u);
+  if (rotation_row != NOT_KEPT) {
+    let word = 4u * words * rotation_row;
+    quaternion += vec4f(one_row(word, pair), three_rows(word + words, pair));
+  }
+  var log_scale = vec3f(unpack2x16float(b.x), unpack2x16float(b.y).x);
+  let scale_row = kept_row(n, 1u);
+  if (scale_row != NOT_KEPT) {
+    log_scale += three_rows(model.scale_basis + 3u * words * scale_row, pair);
+  }
+  let q = normalize(quaternion);  // w x y z stand in q.x q.y q.z q.w
+  let w = q.x;
+  let x = q.y;
+  let y = q.z;
+  let z = q.w;
+  let s = exp(log_scale) * instance.enlarge;
+  let axis0 = s.x * vec3f(1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y + w * z), 2.0 * (x * z - w * y));
+  let axis1 = s.y * vec3f(2.0 * (x * y - w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z + w * x));
+  let axis2 = s.z * vec3f(2.0 * (x * z + w * y), 2.0 * (y * z - w * x), 1.0 - 2.0 * (x * x + y * y));
+
+  let point = vec4f(position, 1.0);
+  return Posed(
+    vec3f(dot(row0, point), dot(row1, point), dot(row2, point)),
+    vec3f(dot(row0.xyz, axis0), dot(row1.xyz, axis0), dot(row2.xyz, axis0)),
+    vec3f(dot(row0.xyz, axis1), dot(row1.xyz, axis1), dot(row2.xyz, axis1)),
+    vec3f(dot(row0.xyz, axis2), dot(row1.xyz, axis2), dot(row2.xyz, axis2)),
+  );
 }
 
 // gsplat clamps the point at which the projection is linearised to 15 % beyond the image edge
@@ -71,30 +184,27 @@ fn clamped_slope(slope: vec2f) -> vec2f {
   return min(high, max(-low, slope));
 }
 
-fn project(mean: vec3f, d: vec3f, e: vec3f, opacity: f32) -> Splat {
-  var out = Splat(vec2f(0.0), vec2f(0.0), 0.0, 0.0, false);
-  let r0 = view.world_to_camera[0];
-  let r1 = view.world_to_camera[1];
-  let r2 = view.world_to_camera[2];
-  let point = vec4f(mean, 1.0);
-  let depth = dot(r2, point);
-  if (depth < view.near_plane || opacity < MIN_ALPHA) {
+fn project(p: Posed, opacity: f32) -> Splat {
+  var out = Splat(vec2f(0.0), vec2f(0.0), 0.0, 0.0, 0.0, false);
+  let r0 = instance.model_to_camera[0];
+  let r1 = instance.model_to_camera[1];
+  let r2 = instance.model_to_camera[2];
+  let point = vec4f(p.mean, 1.0);
+  out.depth = dot(r2, point);
+  if (out.depth < view.near_plane || opacity < MIN_ALPHA) {
     return out;
   }
-  let slope = vec2f(dot(r0, point), dot(r1, point)) / depth;
+  let slope = vec2f(dot(r0, point), dot(r1, point)) / out.depth;
   out.center = view.focal * slope + view.principal;
   let t = clamped_slope(slope);
-  let ju = view.focal.x / depth * (r0.xyz - t.x * r2.xyz);
-  let jv = view.focal.y / depth * (r1.xyz - t.y * r2.xyz);
-  let su = symmetric_times(d, e, ju);
-  let sv = symmetric_times(d, e, jv);
-  let xx = dot(ju, su) + view.blur;
-  let xy = dot(ju, sv);
-  let yy = dot(jv, sv) + view.blur;
+  let ju = view.focal.x / out.depth * (r0.xyz - t.x * r2.xyz);
+  let jv = view.focal.y / out.depth * (r1.xyz - t.y * r2.xyz);
+  let hu = vec3f(dot(ju, p.h0), dot(ju, p.h1), dot(ju, p.h2));
+  let hv = vec3f(dot(jv, p.h0), dot(jv, p.h1), dot(jv, p.h2));
+  let xx = dot(hu, hu) + view.blur;
+  let xy = dot(hu, hv);
+  let yy = dot(hv, hv) + view.blur;
   let determinant = xx * yy - xy * xy;
-  if (determinant <= 0.0) {
-    return out;
-  }
 
   // beyond this many sigmas alpha is below 1/255 (Hanson et al., arXiv 2412.00578)
   out.radius = sqrt(2.0 * log(opacity / MIN_ALPHA));
@@ -112,8 +222,8 @@ fn project(mean: vec3f, d: vec3f, e: vec3f, opacity: f32) -> Splat {
   let unit = select(vec2f(1.0, 0.0), direction / max(length_, 1e-20), length_ > 1e-20);
   let larger = middle + deviation;
   out.major = sqrt(larger) * unit;
-  out.minor = sqrt(determinant / larger);
-  out.is_visible = is_inside;
+  out.minor = sqrt(max(determinant, 0.0) / larger);
+  out.is_visible = is_inside && determinant > 0.0;  // no early return: that branch crashes lavapipe 22.3
   return out;
 }
 
@@ -126,24 +236,34 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_inde
   }
   workgroupBarrier();
   let n = id.x;
-  if (n < model.num_gaussians) {
-    let a = posed[3u * n];
-    let b = posed[3u * n + 1u];
-    let c = posed[3u * n + 2u];
-    let mean = bitcast<vec3f>(a.xyz);
-    let d = bitcast<vec3f>(vec3u(a.w, b.x, b.y));
-    let e = bitcast<vec3f>(vec3u(b.z, b.w, c.x));
-    let splat = project(mean, d, e, f32(c.z >> 16u) / 65535.0);
+  if (n < instance.num_splats) {
+    let a = gaussians[3u * n];
+    let b = gaussians[3u * n + 1u];
+    let splat = project(pose(n, a, b, gaussians[3u * n + 2u]), f32(b.y >> 16u) / 65535.0);
+    let target_ = instance.first_splat + n;
     var key = CULLED;
     if (splat.is_visible) {
-      key = bitcast<u32>(dot(view.world_to_camera[2], vec4f(mean, 1.0)));
+      key = bitcast<u32>(splat.depth);
       atomicAdd(&group_visible, 1u);
       atomicMax(&group_nearest_complement, ~key);
       atomicMax(&group_farthest, key);
+
+      var color = vec3f(unpack2x16float(b.z), unpack2x16float(b.w).x);
+      let color_row = kept_row(n, 2u);
+      if (color_row != NOT_KEPT) {
+        let words = model.basis_size / 2u;
+        color += three_rows(model.color_basis + 3u * words * color_row, (a.y >> 16u) * 2u * words);
+      }
+      let rgb = max(color + 0.5, vec3f(0.0));
+      splats[2u * target_] = bitcast<vec4u>(vec4f(splat.center, splat.major));
+      splats[2u * target_ + 1u] = vec4u(
+        bitcast<u32>(splat.minor),
+        bitcast<u32>(splat.radius),
+        pack2x16float(rgb.xy),
+        pack2x16float(vec2f(rgb.z, 0.0)) | (b.y & 0xffff0000u),
+      );
     }
-    depths[n] = key;
-    splats[2u * n] = bitcast<vec4u>(vec4f(splat.center, splat.major));
-    splats[2u * n + 1u] = vec4u(bitcast<u32>(splat.minor), bitcast<u32>(splat.radius), c.y, c.z);
+    depths[target_] = key;
   }
   workgroupBarrier();
   if (thread == 0u) {

@@ -1,41 +1,42 @@
-// Radix sort, second of three dispatches per digit: exclusive prefix sum of the histogram, in place.
-// Reads:  sort_digit, histogram
-// Writes: histogram: the first target index of each digit of each block
-// One workgroup in all; an invocation sums a run of consecutive entries. Twin: scan in tests/wgsl/twins.py
+// Radix sort, second of three dispatches per digit: exclusive prefix sum over the blocks of each digit value, in place.
+// Reads:  view, frame_state, histogram
+// Writes: histogram: items of the same digit value in earlier blocks. digit_totals: items of each digit value.
+//         arguments of the draw (drawIndexedIndirect) and of the second digit's dispatches
+// One workgroup per digit value; an invocation sums a run of consecutive blocks. Twin: scan in tests/wgsl/twins.py
 
-struct Model {
-  position_low: vec4f,
-  position_step: vec4f,
-  num_gaussians: u32,
-  num_nodes: u32,
-  num_head_parts: u32,
-  num_pose_inputs: u32,
-  basis_size: u32,
-  num_layers: u32,
-  leaky_relu_slope: f32,
-  padding: u32,
-  layers: array<vec4u, 8>,
+struct View {
+  world_to_camera: array<vec4f, 3>,
+  background: vec4f,
+  focal: vec2f,
+  principal: vec2f,
+  viewport: vec2f,
+  near_plane: f32,
+  blur: f32,
+  num_splats: u32,
 }
 
-struct SortDigit {
-  shift: u32,
-  num_groups: u32,
-}
+override DIGIT: u32 = 0u;
 
-const THREADS = 256u;
+const LANES = 64u;
+const BLOCK = 2048u;
+const QUADS_PER_INSTANCE = 128u;
 
-@group(0) @binding(0) var<uniform> model: Model;
-@group(0) @binding(1) var<uniform> sort_digit: SortDigit;
+@group(0) @binding(0) var<uniform> view: View;
+@group(0) @binding(1) var<storage, read> frame_state: vec4u;
 @group(0) @binding(2) var<storage, read_write> histogram: array<u32>;
+@group(0) @binding(3) var<storage, read_write> digit_totals: array<u32>;
+@group(0) @binding(4) var<storage, read_write> arguments: array<u32, 12>;
 
-var<workgroup> sums: array<u32, 256>;
+var<workgroup> sums: array<u32, 64>;
 
-@compute @workgroup_size(256)
-fn main(@builtin(local_invocation_index) thread: u32) {
-  let count = 16u * sort_digit.num_groups;
-  let run = (count + THREADS - 1u) / THREADS;
-  let first = min(thread * run, count);
-  let end = min(first + run, count);
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let count = select(frame_state.x, view.num_splats, DIGIT == 0u);
+  let blocks = (count + BLOCK - 1u) / BLOCK;
+  let run = (blocks + LANES - 1u) / LANES;
+  let row = group.x * blocks;
+  let first = row + min(thread * run, blocks);
+  let end = row + min((thread + 1u) * run, blocks);
   var sum = 0u;
   for (var i = first; i < end; i++) {
     sum += histogram[i];
@@ -44,10 +45,21 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   workgroupBarrier();
   if (thread == 0u) {
     var total = 0u;
-    for (var i = 0u; i < THREADS; i++) {
+    for (var i = 0u; i < LANES; i++) {
       let value = sums[i];
       sums[i] = total;
       total += value;
+    }
+    digit_totals[group.x] = total;
+    if (group.x == 0u) {
+      arguments[0] = 6u * QUADS_PER_INSTANCE;
+      arguments[1] = (frame_state.x + QUADS_PER_INSTANCE - 1u) / QUADS_PER_INSTANCE;
+      arguments[2] = 0u;
+      arguments[3] = 0u;
+      arguments[4] = 0u;
+      arguments[8] = (frame_state.x + BLOCK - 1u) / BLOCK;
+      arguments[9] = 1u;
+      arguments[10] = 1u;
     }
   }
   workgroupBarrier();

@@ -4,38 +4,51 @@ import {
   BUFFERS,
   DIGIT_BITS,
   GROUP_SIZE,
-  KEY_BITS,
+  JOINED,
   MAX_BINDING_BYTES,
   MAX_GROUPS,
   MAX_LAYERS,
+  MAX_SPLATS,
   MAX_WIDTH,
   PASSES,
   SORT_BLOCK,
   STRUCTS,
 } from "./generated";
 
-export type Dimension = (typeof BUFFERS)[number]["dimension"] | (typeof PASSES)[number]["groups"];
+type Scope = (typeof BUFFERS)[number]["scope"];
+type DimensionOf<S extends Scope> = Extract<(typeof BUFFERS)[number], { scope: S }>["dimension"];
+type GroupsOf<S extends "pose" | "project" | "sort"> = Exclude<Extract<(typeof PASSES)[number], { stage: S }>["groups"], "">;
+export type Dimension = DimensionOf<"model" | "instance"> | GroupsOf<"pose" | "project"> | "gaussians";
+export type SceneDimension = DimensionOf<"scene"> | GroupsOf<"sort">;
 export type StructName = keyof typeof STRUCTS;
 type Values<S extends StructName> = Readonly<Record<keyof (typeof STRUCTS)[S]["fields"], number | ArrayLike<number>>>;
 
 const groups = (count: number, size: number) => Math.ceil(count / size);
 
-/** Counts that buffer sizes and dispatches are made of. */
+/** Counts that sizes and dispatches of a model and its instances are made of. */
 export function dimensions(header: Header): Record<Dimension, number> {
   const n = header.num_gaussians;
-  const sortGroups = groups(n, SORT_BLOCK);
   return {
     one: 1,
     gaussians: n,
-    gaussian_groups: groups(n, GROUP_SIZE),
+    instance_groups: groups(n, GROUP_SIZE),
     parts: header.num_parts,
     features: header.num_parts * 2 * header.basis_size,
     nodes: header.num_nodes,
     node_groups: groups(header.num_nodes, GROUP_SIZE),
     kept_groups: groups(n, 32),
+  };
+}
+
+/** Counts that sizes and dispatches of a scene are made of, from the Gaussians of all its instances. */
+export function sceneDimensions(numSplats: number): Record<SceneDimension, number> {
+  const sortGroups = groups(numSplats, SORT_BLOCK);
+  return {
+    one: 1,
+    splats: numSplats,
     sort_groups: sortGroups,
     histogram: sortGroups << DIGIT_BITS,
-    digits: KEY_BITS / DIGIT_BITS,
+    digit_values: 1 << DIGIT_BITS,
   };
 }
 
@@ -63,6 +76,7 @@ export function modelStruct(header: Header): ArrayBuffer {
     word += header.num_parts * fanOut * Math.ceil(fanIn / 2);
     bias += header.num_parts * fanOut;
   }
+  const stored = (name: string) => header.sections.find((entry) => entry.name === name)!.raw_bytes;
   return structBytes("Model", {
     position_low: header.position_low,
     position_step: header.position_high.map((high, i) => (high - header.position_low[i]!) / 65535),
@@ -73,7 +87,8 @@ export function modelStruct(header: Header): ArrayBuffer {
     basis_size: header.basis_size,
     num_layers: sizes.length - 1,
     leaky_relu_slope: header.leaky_relu_slope,
-    padding: 0,
+    scale_basis: stored("rotation_basis") / 4,
+    color_basis: (stored("rotation_basis") + stored("scale_basis")) / 4,
     layers,
   });
 }
@@ -102,16 +117,27 @@ export function checkHeader(header: Header, sections: Avatar["sections"]): void 
   if (header.basis_size % 2 !== 0 || sizes.at(-1) !== 2 * header.basis_size) {
     throw new Error(`the basis size must be even and half of the last layer, found ${header.basis_size}`);
   }
+  checkScene(header.num_gaussians);
   const counts = dimensions(header);
-  for (const { name, fill, stride, dimension } of BUFFERS) {
-    const size = fill === "section" ? sections[name].length : stride * counts[dimension];
+  const joined = JOINED.reduce((sum, name) => sum + sections[name].length, 0);
+  for (const buffer of BUFFERS) {
+    if (buffer.scope === "scene") continue;
+    const { name, fill, stride, dimension } = buffer;
+    const size = fill === "section" ? sections[name].length : fill === "joined" ? joined : stride * counts[dimension];
     if (size > MAX_BINDING_BYTES) {
       throw new Error(`buffer '${name}' needs ${size} bytes, WebGPU promises ${MAX_BINDING_BYTES}: prune more`);
     }
   }
-  for (const { name, groups } of PASSES) {
-    if (counts[groups] > MAX_GROUPS) {
-      throw new Error(`pass '${name}' needs ${counts[groups]} workgroups, WebGPU promises ${MAX_GROUPS}`);
+  for (const pass of PASSES) {
+    if (pass.stage !== "sort" && counts[pass.groups] > MAX_GROUPS) {
+      throw new Error(`pass '${pass.name}' needs ${counts[pass.groups]} workgroups, WebGPU promises ${MAX_GROUPS}`);
     }
+  }
+}
+
+/** Throws where a scene holds more Gaussians than one picture can show. */
+export function checkScene(numSplats: number): void {
+  if (numSplats > MAX_SPLATS) {
+    throw new Error(`one picture shows ${MAX_SPLATS} Gaussians at most, found ${numSplats}: show fewer avatars`);
   }
 }

@@ -1,8 +1,11 @@
 /** Start of the page: load the files beside it, open the GPU, play; say clearly what is wrong where it cannot. */
 import type { Camera } from "./camera";
+import { GpuContext } from "./context";
 import { type Avatar, FormatError, readAvatar } from "./format";
 import { GpuError, requestAdapter, requestDevice } from "./gpu";
+import { AvatarInstance } from "./instance";
 import { LoadError, loadFile } from "./load";
+import { AvatarModel } from "./model";
 import { Page } from "./page";
 import { Player } from "./player";
 import { parsePose, parsePoses, type Pose, PoseError } from "./pose";
@@ -67,9 +70,10 @@ function describe(adapter: GPUAdapterInfo): string {
 /** Opens the device and keeps it open: a lost one is replaced, at most twice. */
 async function drawWith(viewer: Viewer, avatar: Avatar, losses: number, fail: (error: unknown) => void): Promise<string> {
   const { device, adapter, format } = await requestDevice();
-  const renderer = await Renderer.create(device, avatar, format);
+  const context = await GpuContext.create(device, format);
+  const model = await AvatarModel.upload(context, avatar);
   viewer.pixelScale = losses >= MAX_LOSSES ? 0.5 : 1;
-  viewer.attach(renderer, device, format);
+  viewer.attach(new Renderer(context), new AvatarInstance(model), device, format);
   void device.lost.then(({ message }) => {
     viewer.detach();
     if (losses < MAX_LOSSES) void drawWith(viewer, avatar, losses + 1, fail).catch(fail);

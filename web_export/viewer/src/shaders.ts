@@ -3,24 +3,22 @@ import composite from "../../wgsl/composite.wgsl";
 import draw from "../../wgsl/draw.wgsl";
 import features from "../../wgsl/features.wgsl";
 import nodes from "../../wgsl/nodes.wgsl";
-import pose from "../../wgsl/pose.wgsl";
 import project from "../../wgsl/project.wgsl";
 import sortHistogram from "../../wgsl/sort_histogram.wgsl";
-import sortKeys from "../../wgsl/sort_keys.wgsl";
 import sortScan from "../../wgsl/sort_scan.wgsl";
 import sortScatter from "../../wgsl/sort_scatter.wgsl";
 import stage from "./stage.wgsl";
 import type { PASSES } from "./generated";
 
-export const SHADERS: Record<(typeof PASSES)[number]["shader"] | "composite.wgsl" | "draw.wgsl" | "stage.wgsl", string> = {
+export type ShaderName = (typeof PASSES)[number]["shader"] | "composite.wgsl" | "draw.wgsl" | "stage.wgsl";
+
+export const SHADERS: Record<ShaderName, string> = {
   "composite.wgsl": composite,
   "draw.wgsl": draw,
   "features.wgsl": features,
   "nodes.wgsl": nodes,
-  "pose.wgsl": pose,
   "project.wgsl": project,
   "sort_histogram.wgsl": sortHistogram,
-  "sort_keys.wgsl": sortKeys,
   "sort_scan.wgsl": sortScan,
   "sort_scatter.wgsl": sortScatter,
   "stage.wgsl": stage,

@@ -1,6 +1,7 @@
 /** What is shown when: ties player, orbit, canvas and renderer together, one animation frame at a time. */
 import { type Camera, flattened, Orbit } from "./camera";
 import type { Avatar } from "./format";
+import type { AvatarInstance } from "./instance";
 import { skeletonOf, worldJoints } from "./kinematics";
 import type { Page } from "./page";
 import type { Player } from "./player";
@@ -31,6 +32,7 @@ export class Viewer {
   readonly orbit: Orbit;
   pixelScale = 1;
   private renderer: Renderer | undefined;
+  private instance: AvatarInstance | undefined;
   private context: GPUCanvasContext | undefined;
   private fixedCamera: Camera | undefined;
   private fixedPose: Pose | undefined;
@@ -74,13 +76,14 @@ export class Viewer {
     }).observe(page.canvas);
   }
 
-  /** Draws with this renderer from now on. */
-  attach(renderer: Renderer, device: GPUDevice, format: GPUTextureFormat): void {
+  /** Draws this instance with this renderer from now on. */
+  attach(renderer: Renderer, instance: AvatarInstance, device: GPUDevice, format: GPUTextureFormat): void {
     const context = this.page.canvas.getContext("webgpu");
     if (!context) throw new Error("the canvas gives no WebGPU context; load the page again");
     context.configure({ device, format, alphaMode: "opaque" });
     this.context = context;
     this.renderer = renderer;
+    this.instance = instance;
     this.shownPose = undefined;
     this.inFlight = 0;
     this.isDirty = true;
@@ -88,6 +91,7 @@ export class Viewer {
 
   detach(): void {
     this.renderer = undefined;
+    this.instance = undefined;
   }
 
   /** Shows one pose and stops playing; undefined goes back to the player. */
@@ -116,16 +120,16 @@ export class Viewer {
 
   /** Draws the current pose on the canvas; resolves when the GPU has done it. */
   async draw(): Promise<void> {
-    const { renderer, context } = this;
-    if (!renderer || !context) throw new Error(NOT_DRAWING);
+    const { renderer, instance, context } = this;
+    if (!renderer || !instance || !context) throw new Error(NOT_DRAWING);
     this.isDirty = false;
     const pose = this.currentPose();
     const camera = this.currentCamera();
     const { canvas } = this.page;
     if (canvas.width !== camera.width) canvas.width = camera.width;
     if (canvas.height !== camera.height) canvas.height = camera.height;
-    this.uploadPose(renderer, pose);
-    renderer.present(context.getCurrentTexture(), camera, this.stage(pose));
+    this.uploadPose(instance, pose);
+    renderer.present(context.getCurrentTexture(), [instance], camera, this.stage(pose));
     this.page.showTime(this.player);
     this.inFlight++;
     await renderer.finished();
@@ -135,9 +139,9 @@ export class Viewer {
 
   /** The person alone over a plain background, at the size of the current camera. */
   readPixels(background: readonly [number, number, number]): Promise<Uint8Array> {
-    if (!this.renderer) throw new Error(NOT_DRAWING);
-    this.uploadPose(this.renderer, this.currentPose());
-    return this.renderer.readPixels(this.currentCamera(), background);
+    if (!this.renderer || !this.instance) throw new Error(NOT_DRAWING);
+    this.uploadPose(this.instance, this.currentPose());
+    return this.renderer.readPixels([this.instance], this.currentCamera(), background);
   }
 
   /** Frames drawn since the last call. */
@@ -160,9 +164,9 @@ export class Viewer {
     return this.orbit.camera(pixels(clientWidth), pixels(clientHeight));
   }
 
-  private uploadPose(renderer: Renderer, pose: Pose): void {
+  private uploadPose(instance: AvatarInstance, pose: Pose): void {
     if (pose === this.shownPose) return;
-    renderer.setPose(pose);
+    instance.setPose(pose);
     this.shownPose = pose;
   }
 

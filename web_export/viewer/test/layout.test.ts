@@ -3,14 +3,15 @@ import test from "node:test";
 import golden from "../../../tests/goldens/layout.json";
 import type { Avatar, Header } from "../src/format";
 import { SECTIONS } from "../src/generated";
-import { checkHeader, dimensions, keptTable, modelStruct, structBytes } from "../src/layout";
+import { checkHeader, dimensions, keptTable, modelStruct, sceneDimensions, structBytes } from "../src/layout";
 
 const headerOf = (header: object) => ({ ...header, meta: {}, payload_bytes: 0 }) as unknown as Header;
 const empty = Object.fromEntries(Object.keys(SECTIONS).map((name) => [name, new Uint8Array()])) as Avatar["sections"];
 
-for (const { name, header, dimensions: counts, model, kept, kept_table } of golden.cases) {
+for (const { name, header, dimensions: counts, scene_dimensions, model, kept, kept_table } of golden.cases) {
   test(`sizes, Model and kept table equal layout.py: ${name}`, () => {
     assert.deepEqual(dimensions(headerOf(header)), counts);
+    assert.deepEqual(sceneDimensions(3 * header.num_gaussians + 1), scene_dimensions);
     assert.equal(Buffer.from(modelStruct(headerOf(header))).toString("hex"), model);
     const lists = kept.map((list) => Uint32Array.from(list));
     if (kept_table.length > 0) assert.deepEqual([...keptTable(header.num_gaussians, lists)], kept_table);
