@@ -51,7 +51,7 @@ def load_plain(path: Path) -> Any:
 
 
 def _read_npy(stream: io.BufferedReader) -> Any:
-    """An array, or the object that `numpy.save` pickled (`numpy.load(..., allow_pickle=True).item()` elsewhere)."""
+    """An array, or the object that `numpy.save` pickled (other tools read it with the unsafe `allow_pickle`)."""
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(stream)
