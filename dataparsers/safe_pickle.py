@@ -7,7 +7,7 @@ name. What comes back holds only dictionaries, lists, tuples, sets, text, number
 
 import io
 import pickle
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -106,10 +106,11 @@ class _DataUnpickler(pickle._Unpickler):  # type: ignore[name-defined]  # in Pyt
 def _builder(module: str, name: str) -> Callable[..., Any] | None:
     if (module, name) == JOBLIB_ARRAY:
         return _JoblibArray
-    if (module, name) == ("collections", "OrderedDict"):
-        return OrderedDict
+    if module == "collections":
+        return {"OrderedDict": OrderedDict, "defaultdict": defaultdict}.get(name)
     if module in ("builtins", "__builtin__"):
-        return {"set": set, "bytes": bytes, "bytearray": bytearray, "complex": complex}.get(name)
+        plain = (dict, list, set, bytes, bytearray, complex)
+        return {kind.__name__: kind for kind in plain}.get(name)
     if name == "_frombuffer" and module in ("numpy.core.numeric", "numpy._core.numeric"):
         return _array_from_buffer
     if module == "torch._utils" and name in ("_rebuild_tensor", "_rebuild_tensor_v2"):

@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,17 @@ def test_numpy_file_with_a_dictionary(tmp_path: Path) -> None:
     same(load_plain(path), CONTENT)
     np.save(path, np.arange(6).reshape(2, 3))
     same(load_plain(path), np.arange(6).reshape(2, 3))
+
+
+def test_a_dictionary_with_defaults_comes_back_as_a_plain_one(tmp_path: Path) -> None:
+    """Motion tools collect results per person in `defaultdict(dict)`, whose pickle names the builder `dict`."""
+    results: defaultdict[int, dict[str, Any]] = defaultdict(dict)
+    results[3]["pose"] = np.arange(6.0)
+    path = tmp_path / "results.pkl"
+    path.write_bytes(pickle.dumps(results))
+    found = load_plain(path)
+    assert type(found) is dict
+    same(found, {3: {"pose": np.arange(6.0)}})
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
