@@ -34,18 +34,28 @@ class Info:
 
 def main() -> None:
     """Entry point. User errors end with their message and exit code 1, not with a stack trace."""
+    from .body_file import BodyFileError
     from .capture import CaptureError
+    from .convert_pose import ConvertPose
     from .demo.capture import DemoData
     from .demo.road import Demo, DemoError
+    from .motion import MotionError
     from .view import View, ViewError
     from .web_export.bundle import BundleError
     from .web_export.export import ExportError, ExportMobavatar
 
-    commands = {"demo": Demo, "demo-data": DemoData, "export": ExportMobavatar, "info": Info, "view": View}
+    commands = {
+        "convert-pose": ConvertPose,
+        "demo": Demo,
+        "demo-data": DemoData,
+        "export": ExportMobavatar,
+        "info": Info,
+        "view": View,
+    }
     command = tyro.extras.subcommand_cli_from_dict(commands, description=__doc__)
     try:
         command.main()
-    except (CaptureError, DemoError, BundleError, ExportError, ViewError, OSError) as error:
+    except (BodyFileError, BundleError, CaptureError, DemoError, ExportError, MotionError, ViewError, OSError) as error:
         sys.exit(f"mobavatar: {error}")
 
 

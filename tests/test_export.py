@@ -1,5 +1,6 @@
 """From a training run to the exported folder: the same avatar, the same motion, and nothing lost on the way."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from nerfstudio_mobavatar import cli
 from nerfstudio_mobavatar.avatar import Avatar
+from nerfstudio_mobavatar.motion import write_motion
 from nerfstudio_mobavatar.pruning import PruningConfig, corrective_statistics, prune
 from nerfstudio_mobavatar.web_export import bundle, export, pose_sequence
 from nerfstudio_mobavatar.web_export.evaluate import PosedArrays, evaluate
@@ -18,7 +20,16 @@ from tests.rig import random_pose, tiny_avatar
 from tests.training_runs import PRUNE_STEP, STEPS, model_of, run, tiny_config
 
 DIST = Path(export.__file__).parent / "viewer" / "dist"
-OURS = {"avatar.mobavatar", "motion.pose.json", "poster.jpg", "README.txt", "index.html", "viewer.css", "viewer.js"}
+OURS = {
+    "avatar.mobavatar",
+    "motion.pose.json",
+    "motions.json",
+    "poster.jpg",
+    "README.txt",
+    "index.html",
+    "viewer.css",
+    "viewer.js",
+}
 POSTER_HEIGHT = 64  # the torch rasteriser is slow
 
 
@@ -128,6 +139,45 @@ def test_every_file_is_there_under_the_name_that_the_page_asks_for(exported: Pat
     for file in exported.iterdir():  # nobody learns from the site where it was made
         assert str(mini_capture).encode() not in file.read_bytes()
     assert [p.name for p in exported.parent.iterdir()] == [exported.name]
+
+
+def test_given_motions_come_first_and_start_where_training_did(config_path: Path, finished, tmp_path: Path, capsys):
+    """A BVH and an AMASS file: at the capture's rate, upright in its world, on its floor, listed for the menu."""
+    from tests import motion_files
+
+    write_motion(tmp_path / "walk one.bvh", motion_files.walk(24, 120.0), motion_files.open_rig())
+    (tmp_path / "more").mkdir()
+    amass = motion_files.amass_smplh(tmp_path / "more").path.rename(tmp_path / "more" / "walk one.npz")
+    model = model_of(finished)
+    ExportMobavatar(
+        config_path, tmp_path / "site", poster_height=POSTER_HEIGHT, motion=(tmp_path / "walk one.bvh", amass)
+    ).main()
+    said = capsys.readouterr().out
+    assert "walk one.bvh: bvh, 24 frames at 120 per second" in said and "walk one.npz: amass, 12 frames" in said
+    index = json.loads((tmp_path / "site" / "motions.json").read_text())
+    fps = model.capture.fps
+    count = int(23 / 120 * fps + 1e-6) + 1
+    assert [tuple(entry.values()) for entry in index[:1]] == [("walk-one", "motion.pose.json", count, fps)]
+    assert [(entry["name"], entry["file"]) for entry in index[1:]] == [
+        ("walk-one-2", "walk-one-2.pose.json"), ("training", "training.pose.json"),
+    ]  # fmt: skip
+    rows = model.get_buffer("train_rows").tolist()
+    arrays = bundle.load(tmp_path / "site" / "avatar.mobavatar")
+    up = np.array(model.capture.up)
+    pelvises = []
+    for entry in index:
+        poses = pose_sequence.read(tmp_path / "site" / entry["file"])
+        assert len(poses) == entry["frames"]
+        pelvises.append(poses[0].Rh @ arrays.joint_rest[0] + poses[0].Th)
+        facing = poses[0].Rh[:, 2] - up * (up @ poses[0].Rh[:, 2])
+        assert facing @ arrays.meta["front"] > 0.99 * np.linalg.norm(facing)
+    expected = model.get_buffer("fit_transl")[rows[0]].numpy() + arrays.joint_rest[0]
+    np.testing.assert_allclose(pelvises[-1], expected, atol=1e-4)
+    for pelvis in pelvises:
+        assert np.linalg.norm(np.cross(pelvis - expected, up)) < 1e-3 and abs(up @ (pelvis - expected)) < 0.2
+    with pytest.raises(ExportError, match=r"nowhere.bvh: expected a motion for --motion, found no such file"):
+        ExportMobavatar(config_path, tmp_path / "other", motion=(tmp_path / "nowhere.bvh",)).main()
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_folder_with_content_is_refused_and_keeps_it(config_path: Path, tmp_path: Path):

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -20,14 +21,16 @@ from nerfstudio_mobavatar.render import rasterize, resolve_backend
 from . import bundle, pose_sequence
 from .evaluate import Pose, evaluate
 from .from_avatar import avatar_arrays
+from .motions import given_motions, rig_of, training_motion, write_motions
 
-AVATAR_FILE, MOTION_FILE, POSTER_FILE, README_FILE = "avatar.mobavatar", "motion.pose.json", "poster.jpg", "README.txt"
+AVATAR_FILE, POSTER_FILE, README_FILE = "avatar.mobavatar", "poster.jpg", "README.txt"
 
 README = """This folder is a web page that shows an animatable avatar. Copy it to any web server and open index.html
 (over https, or on localhost: browsers offer WebGPU nowhere else). Opening the file from disk does not work.
 
 avatar.mobavatar    the avatar ({gaussians:,} Gaussians; format: FORMAT.md of nerfstudio-mobavatar)
-motion.pose.json    {frames} poses at {fps:g} frames a second
+motion.pose.json    {frames} poses at {fps:g} frames a second: {name}
+motions.json        list of this and further motions (*.pose.json)
 poster.jpg          picture shown while the avatar loads
 index.html, *.js    the viewer
 
@@ -52,12 +55,19 @@ class ExportMobavatar:
     """Replace the files of an earlier export in a folder that is not empty; other files stay."""
     poster_height: int = 960
     """Height of the poster picture, pixels (3:4 portrait)."""
+    motion: tuple[Path, ...] = ()
+    """Motions to play instead of the training motion, which comes last then: files of AMASS, GVHMR, WHAM, TRAM, EMAGE,
+    BVH, .pose.json, smpl_params.npz, or SMPLer-X's folders. Where a wrong format, rate or up axis is detected,
+    convert the file with `mobavatar convert-pose` and its flags first."""
 
     def main(self) -> None:
         """Check the folder first, then load the run, write to a temporary folder, move into place."""
         check_output_dir(self.output_dir, self.overwrite)
         if not self.load_config.is_file():
             raise ExportError(f"{self.load_config}: no such file; give the config.yml inside the run's output folder")
+        for path in self.motion:
+            if not path.exists():
+                raise ExportError(f"{path}: expected a motion for --motion, found no such file; nothing was written")
         if "TrainerConfig" not in self.load_config.read_text(errors="replace").partition("\n")[0]:
             raise ExportError(f"{self.load_config}: not the configuration of a run; give its config.yml")
         from nerfstudio.utils.eval_utils import eval_setup
@@ -72,7 +82,7 @@ class ExportMobavatar:
             CONSOLE.log(
                 "This checkpoint is from before pruning: every Gaussian keeps its correctives, the file is large."
             )
-        sizes = write_bundle(model, self.output_dir, self.poster_height)
+        sizes = write_bundle(model, self.output_dir, self.poster_height, self.motion)
         for name, size in sizes.items():
             CONSOLE.print(f"  {name:<20} {size / 1e6:8.2f} MB")
         CONSOLE.print(
@@ -91,14 +101,18 @@ def check_output_dir(folder: Path, overwrite: bool) -> None:
         raise ExportError(f"{existing} is not writable; nothing was written. Choose another folder")
 
 
-def write_bundle(model: Any, folder: Path, poster_height: int) -> dict[str, int]:
+def write_bundle(model: Any, folder: Path, poster_height: int, motions: Sequence[Path] = ()) -> dict[str, int]:
     """Write every file to a temporary folder first and move them in at the end. Returns bytes by file name.
 
     The temporary folder lies in `folder` where that exists: its parent may be read-only or another file system.
     """
     capture: Capture = model.capture
     rows = model.get_buffer("train_rows").tolist()
-    poses = motion(model, rows)
+    rig, training = rig_of(model), training_motion(model, rows)
+    given = given_motions(motions, training, rig)
+    for _, report in given:
+        print(report)
+    played = [*(named for named, _ in given), training]
     center, radius, front = person_sphere(model, rows[0])
     meta = {
         "generator": f"nerfstudio-mobavatar {__version__}",
@@ -118,14 +132,15 @@ def write_bundle(model: Any, folder: Path, poster_height: int) -> dict[str, int]
     with tempfile.TemporaryDirectory(dir=place, prefix=f".{folder.name}-") as temporary:
         staging = Path(temporary)
         (staging / AVATAR_FILE).write_bytes(data)
-        pose_sequence.write(staging / MOTION_FILE, poses, [capture.frames[r] for r in rows])
-        picture = poster(bundle.decode(data), poses[0], meta, poster_height, model.device)
+        write_motions(staging, played, rig)
+        picture = poster(bundle.decode(data), pose_of(model, rows[0]), meta, poster_height, model.device)
         if not cv2.imwrite(str(staging / POSTER_FILE), picture[..., ::-1]):
             raise ExportError(f"{staging / POSTER_FILE} could not be written; is the disk full?")
         text = README.format(
             gaussians=len(arrays.position),
-            frames=len(poses),
+            frames=len(played[0].motion),
             fps=capture.fps,
+            name=played[0].name,
             body=model.body_name,
             license=model.body_license,
             version=__version__,
@@ -146,13 +161,13 @@ def copy_viewer(folder: Path) -> None:
             shutil.copyfile(file, folder / file.name)
 
 
-def motion(model: Any, rows: list[int]) -> list[Pose]:
-    """The training motion as a pose sequence."""
+def pose_of(model: Any, row: int) -> Pose:
+    """The pose of one row of the fit."""
     pelvis = model.avatar.get_buffer("joint_rest")[0].cpu().numpy().astype(np.float64)
     pose, transl, expression = (
-        model.get_buffer(f"fit_{name}").cpu().numpy() for name in ("pose", "transl", "expression")
+        model.get_buffer(f"fit_{name}")[row].cpu().numpy() for name in ("pose", "transl", "expression")
     )
-    return [pose_sequence.from_smplx(pose[r], transl[r], expression[r], pelvis) for r in rows]
+    return pose_sequence.from_smplx(pose, transl, expression, pelvis)
 
 
 def person_sphere(model: Any, row: int) -> tuple[np.ndarray, float, np.ndarray]:

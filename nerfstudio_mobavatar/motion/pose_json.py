@@ -1,0 +1,119 @@
+"""`.pose.json`: a pose sequence as this family of tools writes it. `x_world = Rh @ skin(x) + Th`, after skinning.
+
+A top-level array of `{"frame_id", "pose": [165], "Th": [3], "Rh": [[3],[3],[3]], "expression": [E] or null}`. A root
+rotation may also stand in `pose[:3]`, about joint 0 (`J0`): the body then turns by `Rh exp(pose[:3])` and joint 0 is at
+`Rh J0 + Th`. Files written here have it zero. The frame rate is not in the file: a `motions.json` beside it has it
+(web_export/FORMAT.md), else 30 is taken.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from scipy.spatial.transform import Rotation
+
+from .load import read_json
+from .types import MAX_FRAMES, Motion, MotionError, RawMotion, Rig, pad_expression
+
+INDEX = "motions.json"
+
+
+@dataclass(frozen=True)
+class PoseRow:
+    """One frame as it stands in the file."""
+
+    pose: Float[ndarray, "55 3"]
+    Rh: Float[ndarray, "3 3"]
+    Th: Float[ndarray, " 3"]
+    expression: Float[ndarray, " e"]
+
+
+def read_rows(path: Path) -> list[PoseRow]:
+    """The file's frames; raises `MotionError` naming the frame that is not one."""
+    rows = read_json(path)
+    if not isinstance(rows, list) or not 0 < len(rows) <= MAX_FRAMES:
+        found = f"{len(rows)} frames" if isinstance(rows, list) else type(rows).__name__
+        raise MotionError(f"{path}: expected a non-empty JSON array of frames (at most {MAX_FRAMES}), found {found}.")
+    out = []
+    for i, row in enumerate(rows):
+        try:
+            pose = np.asarray(row["pose"], np.float64).reshape(55, 3)
+            Rh, Th = np.asarray(row["Rh"], np.float64).reshape(3, 3), np.asarray(row["Th"], np.float64).reshape(3)
+            expression = np.asarray(row.get("expression") or np.zeros(10), np.float64).reshape(-1)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise MotionError(
+                f"{path}: frame {i} needs pose[165], Th[3], Rh[3][3] ({error}). Export it again."
+            ) from None
+        out.append(PoseRow(pose, Rh, Th, expression))
+    return out
+
+
+def write_rows(path: Path, rows: Sequence[PoseRow], frame_ids: Sequence[int]) -> None:
+    """Write the array, five decimals for angles (1e-5 rad) and positions (10 micrometres)."""
+
+    def numbers(x: ndarray, decimals: int) -> list:
+        return np.round(np.asarray(x, np.float64), decimals).tolist()
+
+    content = [
+        {
+            "frame_id": int(i),
+            "pose": numbers(row.pose.ravel(), 5),
+            "Th": numbers(row.Th, 5),
+            "Rh": numbers(row.Rh, 7),
+            "expression": numbers(row.expression, 4),
+        }
+        for i, row in zip(frame_ids, rows, strict=True)
+    ]
+    path.write_text(json.dumps(content, separators=(",", ":")))
+
+
+def read(path: Path, rig: Rig) -> RawMotion:
+    """See the module; the rig has to be that of the avatar which the file was made for."""
+    rows = read_rows(path)
+    pose = np.stack([row.pose for row in rows])
+    Rh = np.stack([row.Rh for row in rows])
+    if not np.isfinite(Rh).all() or np.abs(Rh @ Rh.transpose(0, 2, 1) - np.eye(3)).max() > 0.01:
+        raise MotionError(f"{path}: expected rotations in Rh, found matrices that are none. Export it again.")
+    root = Rotation.from_matrix(Rh)
+    pelvis = root.apply(rig.joint_rest[0]) + np.stack([row.Th for row in rows])
+    pose[:, 0] = (root * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
+    return RawMotion(
+        format="pose-json",
+        pose=pose,
+        pelvis=pelvis,
+        expression=np.concatenate([pad_expression(row.expression, 1) for row in rows]),
+        fps=_indexed_fps(path),
+        usual_fps=30.0,
+        up=None,
+        hands="given",
+    )
+
+
+def rows_of(motion: Motion, rig: Rig) -> list[PoseRow]:
+    """The motion with its root rotation moved from the pose into `Rh`, `Th`."""
+    Rh = Rotation.from_rotvec(motion.pose[:, 0]).as_matrix()
+    J0 = np.asarray(rig.joint_rest[0], np.float64)
+    Th = J0 + motion.transl - Rh @ J0
+    rest = motion.pose.copy()
+    rest[:, 0] = 0
+    return [PoseRow(rest[i], Rh[i], Th[i], motion.expression[i]) for i in range(len(motion))]
+
+
+def write(path: Path, motion: Motion, rig: Rig) -> None:
+    """Write the motion with frames numbered from 0."""
+    write_rows(path, rows_of(motion, rig), range(len(motion)))
+
+
+def _indexed_fps(path: Path) -> float | None:
+    index = path.parent / INDEX
+    if not index.is_file():
+        return None
+    entries = read_json(index)
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and entry.get("file") == path.name and isinstance(entry.get("fps"), (int, float)):
+            return float(entry["fps"]) if entry["fps"] > 0 else None
+    return None

@@ -1,0 +1,87 @@
+"""The motions of an exported folder: those that the user gave, placed where the capture was, and the training motion.
+
+`motions.json` lists them in the order of a menu (FORMAT.md); the first is always `motion.pose.json`.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nerfstudio_mobavatar.body_model import load_body
+from nerfstudio_mobavatar.motion import Motion, MotionOptions, Rig, axes, place, pose_json, read_motion
+from nerfstudio_mobavatar.motion.types import pad_expression
+
+MOTION_FILE, TRAINING = "motion.pose.json", "training"
+
+
+@dataclass(frozen=True)
+class NamedMotion:
+    """One entry of the menu."""
+
+    name: str
+    motion: Motion
+    frame_ids: Sequence[int]
+
+
+def training_motion(model: Any, rows: Sequence[int]) -> NamedMotion:
+    """The poses that the avatar was trained on."""
+    pose, transl, expression = (
+        model.get_buffer(f"fit_{name}")[list(rows)].cpu().numpy().astype(np.float64)
+        for name in ("pose", "transl", "expression")
+    )
+    motion = Motion(
+        pose=pose,
+        transl=transl,
+        expression=pad_expression(expression, len(rows)),
+        fps=float(model.capture.fps),
+        up=axes.name(model.capture.up),
+    )
+    return NamedMotion(TRAINING, motion, [model.capture.frames[r] for r in rows])
+
+
+def rig_of(model: Any) -> Rig:
+    """The avatar's own joints, and its body's mean hand pose."""
+    body = load_body(model.config.body, model.config.gender, num_betas=1, num_expressions=1)
+    return Rig(
+        joint_rest=model.avatar.get_buffer("joint_rest").cpu().numpy().astype(np.float64),
+        parents=tuple(body.parents),
+        hand_mean=body.hand_mean.numpy().astype(np.float64),
+    )
+
+
+def given_motions(paths: Sequence[Path], training: NamedMotion, rig: Rig) -> list[tuple[NamedMotion, str]]:
+    """Each motion at the capture's rate, upright in its world, starting where the training motion does; and what was
+    detected. Raises `MotionError`."""
+    options = MotionOptions(target_fps=training.motion.fps, target_up=training.motion.up)
+    out, used = [], {TRAINING, MOTION_FILE.partition(".")[0]}
+    for path in paths:
+        motion, report = read_motion(path, rig, options)
+        moved = place(motion, training.motion, rig)
+        out.append((NamedMotion(_name(path, used), moved, range(len(moved))), report.describe()))
+    return out
+
+
+def write_motions(folder: Path, motions: Sequence[NamedMotion], rig: Rig) -> None:
+    """A file per motion and the index."""
+    index = []
+    for i, named in enumerate(motions):
+        file = MOTION_FILE if i == 0 else f"{named.name}.pose.json"
+        pose_json.write_rows(folder / file, pose_json.rows_of(named.motion, rig), named.frame_ids)
+        index.append({"name": named.name, "file": file, "frames": len(named.motion), "fps": named.motion.fps})
+    (folder / pose_json.INDEX).write_text(json.dumps(index, indent=1) + "\n")
+
+
+def _name(path: Path, used: set[str]) -> str:
+    """A name that is also a file's on every system and server, not used yet."""
+    stem = re.sub(r"\.pose$", "", path.name if path.is_dir() else path.stem)
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "motion"
+    name, count = plain, 2
+    while name.lower() in used:
+        name, count = f"{plain}-{count}", count + 1
+    used.add(name.lower())
+    return name
