@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from nerfstudio_mobavatar.capture import CaptureCamera, CaptureError
 from nerfstudio_mobavatar.dataparsers.calibration import image_size
-from nerfstudio_mobavatar.images import PERSON_THRESHOLD
+from nerfstudio_mobavatar.images import PERSON_THRESHOLD, read_mask
 
 PICTURE = re.compile(r"^(\d+)\.(jpg|jpeg|png)$", re.IGNORECASE)
 
@@ -26,11 +25,12 @@ class NumberedFolder:
     name: str
     path: Path
     images: dict[int, Path]
+    mask_folder: Path
     masks: dict[int, Path]
 
 
-def list_numbered(folder: Path) -> dict[int, Path]:
-    """Pictures whose name is a number, in any zero padding; other files are not looked at. No folder: none.
+def list_numbered(folder: Path, pattern: re.Pattern[str] = PICTURE) -> dict[int, Path]:
+    """Pictures by the number in their name (first group of `pattern`); other files are not looked at. No folder: none.
 
     The folder is listed once, no file is touched: seconds matter with tens of thousands of files on a network disk.
     """
@@ -38,7 +38,7 @@ def list_numbered(folder: Path) -> dict[int, Path]:
         return {}
     found: dict[int, Path] = {}
     for name in sorted(os.listdir(folder)):  # noqa: PTH208  (Path.iterdir is three times slower here)
-        match = PICTURE.match(name)
+        match = pattern.match(name)
         if match is None:
             continue
         number = int(match[1])
@@ -73,16 +73,15 @@ def read_missing(path: Path, cameras: Sequence[str]) -> tuple[dict[str, set[int]
     return missing, notes
 
 
-def check_masks_exist(folders: Sequence[NumberedFolder], frames: Sequence[int]) -> None:
+def check_masks_exist(folders: Sequence[NumberedFolder], frames: Sequence[int], remedy: str) -> None:
     """Every used image needs its mask."""
     for folder in folders:
         without = [n for n in frames if n in folder.images and n not in folder.masks]
         if without:
             first = folder.images[without[0]]
             raise CaptureError(
-                f"{first}: expected its mask at {folder.path / 'mask' / 'pha' / first.name}, found none; "
-                f"{len(without)} of the images of camera {folder.name} have no mask. Make the masks (255 is the "
-                f"person), or list the images in {folder.path.parent / 'missing_img_files.txt'}."
+                f"{first}: expected its mask in {folder.mask_folder}, found none; {len(without)} of the images of "
+                f"camera {folder.name} have no mask. {remedy}"
             )
 
 
@@ -98,7 +97,7 @@ def check_pictures(cameras: Sequence[CaptureCamera], folders: Sequence[NumberedF
         for number in chosen:
             for path, what in ((folder.images[number], "image"), (folder.masks[number], "mask")):
                 _check_size(path, what, camera)
-        border, person = _mask_shares(folder.masks[chosen[len(chosen) // 2]])
+        border, person = _mask_shares(folder.masks[chosen[len(chosen) // 2]], camera)
         white_borders.append(border)
         persons.append(person)
     _check_polarity(folders, white_borders, persons)
@@ -113,18 +112,15 @@ def _check_size(path: Path, what: str, camera: CaptureCamera) -> None:
         )
 
 
-def _mask_shares(path: Path) -> tuple[float, float]:
-    """Share of person pixels on the border, and of all pixels, read at an eighth of the size."""
-    mask = cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION)
-    if mask is None:
-        raise CaptureError(f"{path}: expected a readable mask, found that it does not decode. Copy the file again.")
-    person = mask >= PERSON_THRESHOLD
+def _mask_shares(path: Path, camera: CaptureCamera) -> tuple[float, float]:
+    """Share of person pixels on the border, and of all pixels."""
+    person = read_mask(path, camera.width, camera.height, camera.mask_coding) >= PERSON_THRESHOLD
     border = np.concatenate([person[0], person[-1], person[:, 0], person[:, -1]])
     return float(border.mean()), float(person.mean())
 
 
 def _check_polarity(folders: Sequence[NumberedFolder], white_borders: list[float], persons: list[float]) -> None:
-    where = folders[0].path / "mask" / "pha"
+    where = folders[0].mask_folder
     if sum(share > 0.5 for share in white_borders) * 2 > len(folders):
         raise CaptureError(
             f"{where}: expected masks with 255 on the person and 0 around it, found mostly white borders in "

@@ -7,6 +7,7 @@ OpenCV calibration puts it at (0, 0), so its parser adds 0.5 to the principal po
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +15,10 @@ from numpy import ndarray
 
 NUM_JOINTS = 55
 """SMPL-X joint order: 0 pelvis, 1-21 body, 22 jaw, 23 left eye, 24 right eye, 25-39 left hand, 40-54 right hand."""
+
+MaskCoding = Literal["matte", "inverted", "nonzero"]
+"""What mask files hold. `matte`: 0 background .. 255 person. `inverted`: 255 background. `nonzero`: anything but 0 is
+the person (labels of body parts, or 0 and 1)."""
 
 
 class CaptureError(ValueError):
@@ -33,6 +38,7 @@ class CaptureCamera:
     height: int
     distortion: Float[ndarray, " 5"]
     """OpenCV k1, k2, p1, p2, k3; all zero for an undistorted camera."""
+    mask_coding: MaskCoding = "matte"
 
 
 @dataclass(frozen=True)

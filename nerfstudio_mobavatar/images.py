@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from nerfstudio_mobavatar.capture import CaptureCamera, CaptureError
+from nerfstudio_mobavatar.capture import CaptureCamera, CaptureError, MaskCoding
 
 PERSON_THRESHOLD = 128
 """Matte value from which a pixel counts as the person: JPEG mattes ring around 0 and are soft between 5 and 250."""
@@ -42,6 +42,7 @@ class CameraView:
     """OpenCV k1, k2, p1, p2, k3 that loading removes."""
     source_width: int
     source_height: int
+    mask_coding: MaskCoding = "matte"
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def scaled_view(camera: CaptureCamera, image_scale: float = 1.0, max_image_side:
         distortion=camera.distortion,
         source_width=camera.width,
         source_height=camera.height,
+        mask_coding=camera.mask_coding,
     )
 
 
@@ -129,9 +131,35 @@ def read_pixels(path: Path, width: int, height: int, gray: bool) -> UInt8[ndarra
     return pixels
 
 
+def read_mask(path: Path, width: int, height: int, coding: MaskCoding) -> UInt8[ndarray, "h w"]:
+    """Decode one mask file, a picture or a `.npy`, to a matte: 0 background .. 255 person.
+
+    Raises `CaptureError` when it cannot be decoded or is not `width x height`.
+    """
+    mask = _read_mask_array(path, width, height) if path.suffix == ".npy" else read_pixels(path, width, height, True)
+    if coding == "inverted":
+        return 255 - mask
+    return np.where(mask > 0, np.uint8(255), np.uint8(0)) if coding == "nonzero" else mask
+
+
+def _read_mask_array(path: Path, width: int, height: int) -> UInt8[ndarray, "h w"]:
+    try:
+        mask = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise CaptureError(
+            f"{path}: expected a numpy array, found that it cannot be read ({error}). Copy the file again."
+        ) from error
+    if mask.shape != (height, width) or mask.dtype.kind not in "bu":
+        raise CaptureError(
+            f"{path}: expected a mask of {width}x{height} numbers of 8 bits, found shape {mask.shape} of {mask.dtype}. "
+            "Export all images and masks of a camera at one size."
+        )
+    return mask.astype(np.uint8)
+
+
 def load_matte(mask_path: Path, view: CameraView, maps: UndistortMaps) -> UInt8[ndarray, "h w"]:
     """Matte (0 background .. 255 person) in the geometry of `view`; 0 outside the recorded picture."""
-    matte = read_pixels(mask_path, view.source_width, view.source_height, gray=True)
+    matte = read_mask(mask_path, view.source_width, view.source_height, view.mask_coding)
     return _rectify(matte, view, maps, Box(0, 0, view.width, view.height))
 
 

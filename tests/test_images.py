@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nerfstudio_mobavatar.capture import CaptureCamera, CaptureError
+from nerfstudio_mobavatar.capture import CaptureCamera, CaptureError, MaskCoding
 from nerfstudio_mobavatar.images import (
     Box,
     CameraView,
@@ -16,6 +16,7 @@ from nerfstudio_mobavatar.images import (
     load_matte,
     person_box,
     place_window,
+    read_mask,
     scaled_view,
     shared_window,
 )
@@ -130,6 +131,35 @@ def test_unreadable_and_wrong_size_name_the_file(tmp_path: Path, which: int) -> 
     paths[which].unlink()
     with pytest.raises(CaptureError, match=rf"{paths[which].name}: .*does not exist"):
         load_both(paths, view)
+
+
+@pytest.mark.parametrize(
+    ("coding", "expected"),
+    [("matte", [0, 1, 100, 255]), ("inverted", [255, 254, 155, 0]), ("nonzero", [0, 255, 255, 255])],
+)
+@pytest.mark.parametrize("suffix", [".png", ".npy"])
+def test_masks_of_every_coding_become_mattes(
+    tmp_path: Path, coding: MaskCoding, expected: list[int], suffix: str
+) -> None:
+    path, stored = tmp_path / f"mask{suffix}", np.array([[0, 1], [100, 255]], np.uint8)
+    if suffix == ".npy":
+        np.save(path, stored)
+    else:
+        cv2.imwrite(str(path), stored)
+    camera = CaptureCamera("0", np.eye(3), np.eye(4), 2, 2, np.zeros(5), coding)
+    assert load_matte(path, scaled_view(camera), UndistortMaps()).ravel().tolist() == expected
+
+
+def test_bad_mask_arrays_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mask.npy"
+    for content, message in (
+        (np.zeros((2, 3), np.uint8), r"mask.npy: expected a mask of 2x2 numbers of 8 bits, found shape \(2, 3\)"),
+        (np.zeros((2, 2), np.float32), r"mask.npy: .* of float32. Export all"),
+        (np.array([[None, {}], [1, 2]], object), r"mask.npy: expected a numpy array, found .* cannot be read"),
+    ):
+        np.save(path, content)
+        with pytest.raises(CaptureError, match=message):
+            read_mask(path, 2, 2, "matte")
 
 
 def test_maps_are_bounded() -> None:
