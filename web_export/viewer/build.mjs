@@ -1,4 +1,4 @@
-// Bundles src/main.ts and the page around it into dist/ (`npm run build`), or the tests into build/ (`--tests`).
+// Bundles src/main.ts and the page around it into dist/ (`npm run build`), or tests and benchmarks into build/.
 // Output depends on the sources and the locked esbuild only, so that the committed dist/ can be checked byte by byte.
 import { copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
@@ -39,4 +39,11 @@ async function buildTests() {
   await esbuild.build({ ...common, entryPoints, outdir: "build", format: "esm", platform: "node", outExtension: { ".js": ".mjs" } });
 }
 
-await (process.argv.includes("--tests") ? buildTests() : buildPage());
+/** Benchmarks that run the page's own sources outside a browser (tests/bench/runtime.py). */
+async function buildBench() {
+  const entryPoints = ["../../tests/bench/dawn.ts"];
+  await esbuild.build({ ...common, entryPoints, outfile: "build/dawn.mjs", format: "esm", platform: "node" });
+}
+
+const builds = { "--tests": buildTests, "--bench": buildBench };
+await (builds[process.argv[2]] ?? buildPage)();

@@ -18,6 +18,7 @@ import {
 } from "./generated";
 import type { AvatarInstance } from "./instance";
 import { checkScene, sceneDimensions, structBytes } from "./layout";
+import { PassTimer, type Timing } from "./pass_timer";
 
 /** `Stage` in stage.wgsl: five vec4f. */
 export const STAGE_FLOATS = 20;
@@ -31,6 +32,8 @@ export interface Stats {
   readonly visibleSplats: number;
   /** Graphics memory of models, instances, scene and render targets. */
   readonly bytes: number;
+  /** GPU time by `timing`'s parts, of the last timed picture; empty where the device cannot tell. */
+  readonly partsMs: Readonly<Record<string, number>>;
 }
 
 interface Target {
@@ -59,9 +62,20 @@ export class Renderer {
   private sortGroups = new Map<Pass["name"], GPUBindGroup>();
   private instanceGroups = new WeakMap<AvatarInstance, Map<Pass["name"], GPUBindGroup>>();
   private target: Target | undefined;
+  private readonly timer: PassTimer;
 
   constructor(private readonly context: GpuContext) {
     this.stage = context.allocate("stage", STAGE_FLOATS * 4, GPUBufferUsage.UNIFORM);
+    this.timer = new PassTimer(context.device);
+  }
+
+  /** How finely pictures are timed. Single passes cost the GPU a little: for benchmarks. */
+  get timing(): Timing {
+    return this.timer.timing;
+  }
+
+  set timing(timing: Timing) {
+    this.timer.timing = timing;
   }
 
   /** Draws onto the page's canvas, over its backdrop (`stage`: five vec4f, see stage.wgsl). */
@@ -76,9 +90,20 @@ export class Renderer {
     const { device } = this.context;
     const encoder = device.createCommandEncoder();
     this.target = this.fitting(this.target, camera.width, camera.height);
-    this.encodeSplats(encoder, this.target);
+    this.timer.start();
+    this.encodeCompute(encoder);
+    this.encodeDraw(encoder, this.target);
     this.encodeCover(encoder, canvas.createView(), "stage", this.target);
-    device.queue.submit([encoder.finish()]);
+    this.submit(encoder);
+  }
+
+  /** The compute passes of a picture alone, submitted: what benchmarks repeat. */
+  compute(instances: readonly AvatarInstance[], camera: Camera): void {
+    this.setScene(instances, camera, [0, 0, 0]);
+    const encoder = this.context.device.createCommandEncoder();
+    this.timer.start();
+    this.encodeCompute(encoder);
+    this.submit(encoder);
   }
 
   /** The people over a plain background (0..1): width x height x 4 bytes rgba, rows from the top. */
@@ -99,10 +124,12 @@ export class Renderer {
     this.setScene(instances, camera, background);
     const encoder = device.createCommandEncoder();
     const target = this.fitting(undefined, width, height);
-    this.encodeSplats(encoder, target);
+    this.timer.start();
+    this.encodeCompute(encoder);
+    this.encodeDraw(encoder, target);
     this.encodeCover(encoder, output.createView(), "composite", target);
     encoder.copyTextureToBuffer({ texture: output }, { buffer: copied, bytesPerRow }, [width, height]);
-    device.queue.submit([encoder.finish()]);
+    this.submit(encoder);
     try {
       await copied.mapAsync(GPUMapMode.READ);
       const padded = new Uint8Array(copied.getMappedRange());
@@ -129,12 +156,15 @@ export class Renderer {
     const owned = [...this.buffers.values(), this.stage].reduce((sum, buffer) => sum + buffer.size, 0);
     const texture = this.target ? 8 * this.target.width * this.target.height : 0;
     const shown = [...models, ...this.drawn].reduce((sum, { bytes }) => sum + bytes, 0);
-    return { splats: this.counts.splats, visibleSplats: await this.countVisible(), bytes: owned + texture + shown };
+    const visibleSplats = await this.countVisible();
+    await this.timer.settled();
+    return { splats: this.counts.splats, visibleSplats, bytes: owned + texture + shown, partsMs: this.timer.latest };
   }
 
   /** Gives all graphics memory back that is not the models' and instances'. */
   dispose(): void {
     this.releaseScene();
+    this.timer.dispose();
     this.stage.destroy();
     this.target?.accumulation.destroy();
     this.target = undefined;
@@ -203,22 +233,42 @@ export class Renderer {
     return { width, height, accumulation: this.context.device.createTexture({ size, format: ACCUMULATION_FORMAT, usage }) };
   }
 
-  private encodeSplats(encoder: GPUCommandEncoder, target: Target): void {
+  private submit(encoder: GPUCommandEncoder): void {
+    this.timer.resolve(encoder);
+    this.context.device.queue.submit([encoder.finish()]);
+    this.timer.collect();
+  }
+
+  private encodeCompute(encoder: GPUCommandEncoder): void {
     encoder.clearBuffer(this.buffers.get("frame_state")!);
-    const compute = encoder.beginComputePass();
+    let compute: GPUComputePassEncoder | undefined;
     for (const pass of PASSES) {
-      if (pass.stage === "sort") {
-        this.dispatchSort(compute, pass);
-        continue;
+      if (this.timer.isSplit) {
+        compute?.end();
+        compute = undefined;
       }
-      for (const instance of this.drawn) {
-        if (pass.stage === "project" || !instance.isPosed) this.dispatchInstance(compute, pass, instance);
-      }
+      compute ??= encoder.beginComputePass(this.timer.writes(this.timer.isSplit ? pass.name : "compute"));
+      this.dispatch(compute, pass);
     }
-    compute.end();
+    compute!.end();
     for (const instance of this.drawn) instance.isPosed = true;
+  }
+
+  /** A compute pass for everybody who needs it. */
+  private dispatch(compute: GPUComputePassEncoder, pass: Pass): void {
+    if (pass.stage === "sort") {
+      this.dispatchSort(compute, pass);
+      return;
+    }
+    for (const instance of this.drawn) {
+      if (pass.stage === "project" || !instance.isPosed) this.dispatchInstance(compute, pass, instance);
+    }
+  }
+
+  private encodeDraw(encoder: GPUCommandEncoder, target: Target): void {
     const { pipeline, layout } = this.context.draw;
-    const pass = encoder.beginRenderPass({ colorAttachments: [attachment(target.accumulation.createView())] });
+    const colorAttachments = [attachment(target.accumulation.createView())];
+    const pass = encoder.beginRenderPass({ colorAttachments, ...this.timer.writes("draw") });
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, this.context.bind(layout, DRAW_BINDINGS, this.buffers));
     pass.setIndexBuffer(this.context.indices, "uint16");
@@ -263,7 +313,7 @@ export class Renderer {
     const { pipeline, layout } = this.context[kind];
     const bindings = kind === "stage" ? STAGE_BINDINGS : COMPOSITE_BINDINGS;
     const buffers = new Map([...this.buffers, ["stage", this.stage] as const]);
-    const pass = encoder.beginRenderPass({ colorAttachments: [attachment(view)] });
+    const pass = encoder.beginRenderPass({ colorAttachments: [attachment(view)], ...this.timer.writes("composite") });
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, this.context.bind(layout, bindings, buffers, accumulation));
     pass.draw(3);

@@ -1,0 +1,144 @@
+"""GPU time per pass of the viewer's own code through Dawn in Node, and of dense decoding in torch beside it.
+
+`npm install --prefix DIR webgpu`, `npm run bench` in web_export/viewer, then
+`python -m tests.bench.runtime --dawn DIR/node_modules/webgpu/index.js` writes tests/bench/results/runtime.json.
+The avatars are synthetic (tests/synthetic_avatar.py). Times are medians of timestamp queries with rounding off.
+"""
+
+import json
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+
+from nerfstudio_mobavatar.web_export import bundle, evaluate, layout, pose_sequence
+from tests.bench import dense_decode
+from tests.bench.common import command_line, device_name, write
+from tests.synthetic_avatar import SyntheticAvatar, camera, walking_pose
+from tests.wgsl import twins
+
+SCRIPT = Path(bundle.__file__).parent / "viewer" / "build" / "dawn.mjs"
+WIDTH, HEIGHT = 1500, 2048
+DECODE = ("features", "nodes", "project")
+"""Passes from the pose to splats. The last one is fused: correctives, skinning, projection, culling in one reading."""
+TIMEOUT_S = 400
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure and write the figures file."""
+
+    dawn: Path
+    """index.js of the npm package `webgpu`."""
+    node: str = "node"
+    counts: tuple[int, ...] = (50_000, 200_000, 1_000_000)
+    """Gaussians of the avatars; the second is the one that the figures are about and that is shown eight times."""
+    num_parts: int = 256
+    num_nodes: int = 10_000
+    repeats: int = 50
+    burst: int = 8
+    """Frames before each timed one without waiting, so that the card runs at its clock."""
+    flags: list[str] = field(default_factory=lambda: ["disable-dawn-features=timestamp_quantization"])
+    """For Dawn, e.g. `backend=vulkan`."""
+
+    def main(self) -> None:
+        """Run everything and write the JSON."""
+        with tempfile.TemporaryDirectory() as folder:
+            measured = self._run_dawn(Path(folder))
+        main = self.counts[1]
+        one, eight = measured["cases"][str(main)], measured["cases"]["eight"]
+        figures = {
+            "command": command_line(),
+            "device": f"{measured['adapter']} ({device_name('cuda' if torch.cuda.is_available() else 'cpu')})",
+            "data": "synthetic avatars",
+            "picture_px": [WIDTH, HEIGHT],
+            "compute_ms_200k": one["computeMs"],
+            "decode_ms_200k": sum(one["passesMs"][name] for name in DECODE),
+            "passes_ms": one["passesMs"],
+            "gpu_mb_200k": one["bytes"] / 1e6,
+            "ns_per_gaussian": {str(n): 1e6 * measured["cases"][str(n)]["computeMs"] / n for n in self.counts},
+            "avatars8_over_1": eight["computeMs"] / one["computeMs"],
+            "cases": measured["cases"],
+            "splats_2k": self._fragments(main),
+        }
+        if torch.cuda.is_available():
+            dense = dense_decode.frame_ms(main, *camera(WIDTH, HEIGHT), WIDTH, HEIGHT)
+            ratio = dense["decode_ms"] / one["computeMs"]
+            figures |= {
+                "dense_baseline_ms": dense["frame_ms"],
+                "dense_baseline": dense,
+                "dense_decode_over_compute": ratio,
+            }
+        write("runtime", _rounded(figures))
+
+    def _avatar(self, n: int) -> bundle.AvatarArrays:
+        return SyntheticAvatar(n, self.num_parts, min(self.num_nodes, n // 5), n // 10).build()
+
+    def _run_dawn(self, folder: Path) -> dict[str, Any]:
+        cases = []
+        for n in self.counts:
+            (folder / f"{n}.mobavatar").write_bytes(bundle.encode(self._avatar(n)))
+            cases.append({"name": str(n), "file": f"{folder}/{n}.mobavatar", "instances": 1})
+        cases.append({"name": "eight", "file": cases[1]["file"], "instances": 8})
+        poses = [walking_pose(phase) for phase in np.linspace(0, 6, 16)]
+        pose_sequence.write(folder / "walk.pose.json", poses, list(range(len(poses))))
+        T, K = camera(WIDTH, HEIGHT)
+        job = {
+            "dawn": str(self.dawn.resolve()),
+            "flags": self.flags,
+            "poses": f"{folder}/walk.pose.json",
+            "camera": {"T_cam_world": T.ravel().tolist(), "K": K.ravel().tolist(), "width": WIDTH, "height": HEIGHT},
+            "repeats": self.repeats,
+            "burst": self.burst,
+            "cases": cases,
+        }
+        (folder / "job.json").write_text(json.dumps(job))
+        done = subprocess.run(
+            [self.node, str(SCRIPT), str(folder / "job.json")], capture_output=True, text=True, timeout=TIMEOUT_S
+        )
+        if done.returncode:
+            raise SystemExit(
+                f"{SCRIPT} failed ({done.returncode}); is it built (npm run bench)?\n{done.stderr[-3000:]}"
+            )
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def _fragments(self, n: int) -> dict[str, float]:
+        """What a picture of the one avatar asks of the rasteriser: visible splats, fragments, overdraw."""
+        T, K = camera(WIDTH, HEIGHT)
+        posed = evaluate.evaluate(bundle.decode(bundle.encode(self._avatar(n))), walking_pose(1.0))
+        splats = twins.project(posed.mean, posed.covariance, posed.opacity, T, K, (WIDTH, HEIGHT))
+        areas = (splats.radius**2 * np.sqrt(np.linalg.det(splats.covariance)))[splats.visible]
+        return {
+            "visible": int(splats.visible.sum()),
+            "fragments_in_quads": float(4 * areas.sum()),
+            "fragments_blended": float(np.pi * areas.sum()),
+            "compute_bytes": float(n * _bytes_per_gaussian(num_kept=n // 10 / n)),
+        }
+
+
+def _bytes_per_gaussian(num_kept: float, basis_size: int = 16) -> float:
+    """Bytes that the compute passes of one frame move at least for a visible Gaussian, caches ignored.
+
+    `num_kept` is the share of Gaussians that keep a corrective of each attribute.
+    """
+    kept = 24 / 32 + num_kept * (4 + 3 + 3) * basis_size * 2
+    stride = {b.name: b.stride for b in layout.BUFFERS}
+    project = 4 * bundle.RECORD_WORDS + kept + stride["splats"] + stride["depths"]
+    first_digit = 2 * stride["depths"] + stride["items"]
+    second_digit = 2 * stride["items"] + stride["order"]
+    return project + first_digit + second_digit
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+if __name__ == "__main__":
+    tyro.cli(Bench).main()
