@@ -46,6 +46,8 @@ class Source:
     """What to do about pictures without a mask."""
     flat_hand_mean: bool = True
     """Whether the layout's hands are complete as stored."""
+    unpack: Callable[[Sequence[int]], None] | None = None
+    """Brings the pictures of these frames to where `folders` says, for recordings in one large file."""
     notes: tuple[str, ...] = ()
 
 
@@ -64,6 +66,8 @@ def assemble(config: CaptureDataParserConfig, source: Source) -> Capture:
     """Choose frames, check, and build the capture. Raises `CaptureError`."""
     frames, frame_notes = _frames(config, source)
     check_masks_exist(source.folders, frames, source.mask_remedy)
+    if source.unpack is not None:
+        source.unpack(frames)
     cameras, camera_notes = _cameras(source, frames)
     rows = [source.rows[number] for number in frames]
     fit = select_rows(_complete_hands(config, source), rows)

@@ -36,7 +36,13 @@ class AvatarReXDataParserConfig(CaptureDataParserConfig):
 class AvatarReX(CaptureDataParser):
     """Reads the AvatarReX layout."""
 
-    config: AvatarReXDataParserConfig
+    config: CaptureDataParserConfig
+    layout: str = LAYOUT
+    calibration: str = CALIBRATION
+
+    def folders_of(self, camera: str) -> tuple[Path, Path]:
+        """Where the camera's pictures and masks are."""
+        return self.root / camera, self.root / camera / MASKS
 
     @cached_property
     def root(self) -> Path:
@@ -44,7 +50,7 @@ class AvatarReX(CaptureDataParser):
 
     def read_capture(self) -> Capture:
         """Read and check the folder."""
-        path = self.root / CALIBRATION
+        path = self.root / self.calibration
         entries = read_calibration(path)
         folders, notes = self._folders(used_cameras(self.config, path, list(entries)))
         raw = read_fit(self.root / "smpl_params.npz")
@@ -54,7 +60,7 @@ class AvatarReX(CaptureDataParser):
 
         source = Source(
             root=self.root,
-            layout=LAYOUT,
+            layout=self.layout,
             calibration=path,
             folders=folders,
             camera=camera,
@@ -71,13 +77,13 @@ class AvatarReX(CaptureDataParser):
         missing, notes = read_missing(self.root / MISSING, names)
         folders = []
         for name in names:
-            path = self.root / name
+            path, masks = self.folders_of(name)
             images = {n: p for n, p in list_numbered(path).items() if n not in missing[name]}
             if not images:
                 raise CaptureError(
-                    f"{path}: expected images such as 00000000.jpg of camera {name}, which {CALIBRATION} lists, found "
-                    f"{'none' if path.is_dir() else 'no such folder'}. Add them, or leave the camera out with "
+                    f"{path}: expected images such as 00000000.jpg of camera {name}, which {self.calibration} lists, "
+                    f"found {'none' if path.is_dir() else 'no such folder'}. Add them, or leave the camera out with "
                     f"--skip-cameras {name}."
                 )
-            folders.append(NumberedFolder(name, path, images, path / MASKS, list_numbered(path / MASKS)))
+            folders.append(NumberedFolder(name, path, images, masks, list_numbered(masks)))
         return tuple(folders), notes

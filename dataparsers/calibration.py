@@ -53,9 +53,13 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def parse_camera(
-    path: Path, name: str, entry: dict[str, Any], first_image: Path
+    path: Path, name: str, entry: dict[str, Any], first_image: Path, pixel_shift: float = 0.5
 ) -> tuple[CaptureCamera, tuple[str, ...]]:
-    """One camera, its size taken from `first_image`; notes say what differed from the file."""
+    """One camera, its size taken from `first_image`; notes say what differed from the file.
+
+    `pixel_shift` is added to the principal point: 0.5 where the calibration has pixel centres at integers, as OpenCV,
+    0 where it has them at half-integers.
+    """
     K = _numbers(path, name, entry, "K", 9).reshape(3, 3)
     R = _numbers(path, name, entry, "R", 9).reshape(3, 3)
     T = _numbers(path, name, entry, "T", 3)
@@ -67,7 +71,7 @@ def parse_camera(
     if K[0, 0] <= 0 or K[1, 1] <= 0:
         raise CaptureError(f"{path}: expected positive focal lengths in K of camera {name}, found {K.tolist()}. Fix K.")
     size, notes = _reconcile_size(path, name, entry.get("imgSize"), K, first_image)
-    K = K + np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
+    K = K + pixel_shift * np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
     T_cam_world = np.eye(4)
     T_cam_world[:3, :3], T_cam_world[:3, 3] = R, T
     distortion, more = _distortion(path, name, entry)

@@ -11,8 +11,12 @@ from typing import Any
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from nerfstudio_mobavatar.capture import CaptureError
-from nerfstudio_mobavatar.dataparsers.avatarrex import CALIBRATION, LAYOUT, AvatarReXDataParserConfig
+from nerfstudio_mobavatar.dataparsers.actorshq import ActorsHQDataParserConfig
+from nerfstudio_mobavatar.dataparsers.avatarrex import AvatarReXDataParserConfig
 from nerfstudio_mobavatar.dataparsers.base import CaptureDataParser, CaptureDataParserConfig
+from nerfstudio_mobavatar.dataparsers.dna_rendering import DNARenderingDataParserConfig
+from nerfstudio_mobavatar.dataparsers.dreams import DreamsDataParserConfig
+from nerfstudio_mobavatar.dataparsers.thuman4 import THuman4DataParserConfig
 
 
 @dataclass(frozen=True)
@@ -21,14 +25,23 @@ class Layout:
 
     name: str
     signs: tuple[str, ...]
-    """Files or folders that must all be there, relative to the capture (shell patterns allowed)."""
+    """Files or folders that must all be there, relative to the capture (shell patterns allowed). A layout that comes in
+    two arrangements has two entries."""
     config: type[CaptureDataParserConfig]
 
     def found_in(self, folder: Path) -> bool:
         return all(next(folder.glob(sign), None) is not None for sign in self.signs)
 
 
-LAYOUTS = (Layout(LAYOUT, (CALIBRATION,), AvatarReXDataParserConfig),)
+LAYOUTS = (
+    Layout("avatarrex", ("calibration_full.json",), AvatarReXDataParserConfig),
+    Layout("thuman4", ("calibration.json", "images", "masks"), THuman4DataParserConfig),
+    Layout("actorshq", ("calibration.csv", "rgbs"), ActorsHQDataParserConfig),
+    Layout("actorshq", ("[124]x/calibration.csv",), ActorsHQDataParserConfig),
+    Layout("dna-rendering", ("*_annots.smc",), DNARenderingDataParserConfig),
+    Layout("dna-rendering", ("*annot*/*_annots.smc",), DNARenderingDataParserConfig),
+    Layout("dreams", ("cameras.json", "smplx.npz", "videos"), DreamsDataParserConfig),
+)
 """Known layouts, the most specific first."""
 
 

@@ -1,7 +1,7 @@
 """`smpl_params.npz`: the body fit of AvatarReX and its relatives, checked and brought to `BodyFit`."""
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,6 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from nerfstudio_mobavatar.capture import BodyFit, CaptureError
-
-FILE = "smpl_params.npz"
 
 POSE_PARTS = (
     ("global_orient", 0, 1),
@@ -39,8 +37,14 @@ class RawFit:
 
 
 def read_fit(path: Path) -> RawFit:
-    """Read and shape-check the file; optional parts that are absent are zero, which a note says."""
-    arrays = _load_arrays(path)
+    """Read and check the file."""
+    return fit_from_arrays(path, load_arrays(path))
+
+
+def fit_from_arrays(path: Path, stored: Mapping[str, ndarray]) -> RawFit:
+    """Check the arrays of `path` by smplx's parameter names; optional parts that are absent are zero, which a note
+    says. What is not a number (a text beside the arrays) is not looked at."""
+    arrays = {key: value.astype(np.float32) for key, value in stored.items() if np.issubdtype(value.dtype, np.number)}
     missing = [key for key in REQUIRED if key not in arrays]
     if missing:
         raise CaptureError(
@@ -63,9 +67,10 @@ def read_fit(path: Path) -> RawFit:
     if "expression" not in arrays:
         absent.append("expression")
     expression = _rows(path, "expression", arrays.get("expression", np.zeros((rows, 10), np.float32)), rows)
+    expression = _without_zeros(expression)
     finite = np.isfinite(pose).all((1, 2)) & np.isfinite(transl).all(1) & np.isfinite(expression).all(1)
     betas, beta_notes = _betas(path, arrays["betas"])
-    notes = beta_notes + ((f"{FILE} has no {', '.join(absent)}: taken as zero.",) if absent else ())
+    notes = beta_notes + ((f"{path.name} has no {', '.join(absent)}: taken as zero.",) if absent else ())
     return RawFit(path, BodyFit(pose, transl, expression, betas), finite, notes)
 
 
@@ -82,7 +87,8 @@ def select_rows(fit: BodyFit, rows: Sequence[int]) -> BodyFit:
     return BodyFit(fit.pose[index], fit.transl[index], fit.expression[index], fit.betas)
 
 
-def _load_arrays(path: Path) -> dict[str, ndarray]:
+def load_arrays(path: Path) -> dict[str, ndarray]:
+    """Everything in a `.npz`, as stored. Raises `CaptureError`."""
     if not path.is_file():
         raise CaptureError(
             f"{path}: expected the body fit, found no such file. Put the SMPL-X parameters of all frames there "
@@ -90,13 +96,12 @@ def _load_arrays(path: Path) -> dict[str, ndarray]:
         )
     try:
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
+            return {key: stored[key] for key in stored.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
         raise CaptureError(
             f"{path}: expected a numpy .npz of plain arrays, found that it cannot be read ({error}). Save it again "
             "with numpy.savez and float arrays (no Python objects)."
         ) from error
-    return {k: v.astype(np.float32) for k, v in arrays.items() if np.issubdtype(v.dtype, np.number)}
 
 
 def _rows(path: Path, key: str, array: ndarray, rows: int) -> Float[ndarray, "t d"]:
@@ -122,13 +127,20 @@ def _joints(path: Path, key: str, array: ndarray, rows: int, count: int) -> Floa
     raise CaptureError(f"{path}: expected {3 * count} numbers per row in {key}, found {flat.shape[1]}. {remedy}")
 
 
+def _without_zeros(coefficients: Float[ndarray, "t e"]) -> Float[ndarray, "t f"]:
+    """Without the coefficients after the tenth that are zero in every row and all later ones, too: files are filled up
+    to the 300 or 100 that a model could take, which smaller models refuse."""
+    used = np.flatnonzero(coefficients.any(0))
+    return coefficients[:, : max(10, used[-1] + 1 if len(used) else 0)]
+
+
 def _betas(path: Path, array: ndarray) -> tuple[Float[ndarray, " b"], tuple[str, ...]]:
-    betas = array if array.ndim == 1 else array.reshape(len(array), -1)[0]
+    betas = _without_zeros(array[None] if array.ndim == 1 else array.reshape(len(array), -1)[:1])[0]
     if betas.size == 0 or not np.isfinite(betas).all():
         raise CaptureError(
             f"{path}: expected finite shape coefficients in betas, found {betas.tolist()}. "
             "The shape is shared by all frames and cannot be dropped: fit the body again."
         )
     if array.ndim > 1 and len(array) > 1 and np.abs(array - array[:1]).max() > 1e-6:
-        return betas, (f"{FILE} has a shape per frame; the first one is used for all.",)
+        return betas, (f"{path.name} has a shape per frame; the first one is used for all.",)
     return betas, ()

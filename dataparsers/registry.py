@@ -6,12 +6,28 @@ imported, and a datamanager imports that module.
 
 from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 
+from nerfstudio_mobavatar.dataparsers.actorshq import ActorsHQDataParserConfig
 from nerfstudio_mobavatar.dataparsers.avatarrex import AvatarReXDataParserConfig
 from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
+from nerfstudio_mobavatar.dataparsers.dna_rendering import DNARenderingDataParserConfig
+from nerfstudio_mobavatar.dataparsers.dreams import DreamsDataParserConfig
+from nerfstudio_mobavatar.dataparsers.thuman4 import THuman4DataParserConfig
 
 auto = DataParserSpecification(
     config=AutoDataParserConfig(), description="Capture of a person; the layout is found by looking at the folder."
 )
 avatarrex = DataParserSpecification(
     config=AvatarReXDataParserConfig(), description="Capture of a person in the AvatarReX layout."
+)
+thuman4 = DataParserSpecification(
+    config=THuman4DataParserConfig(), description="Capture of a person in the layout of THuman4.0."
+)
+actorshq = DataParserSpecification(
+    config=ActorsHQDataParserConfig(), description="Capture of a person in the layout of ActorsHQ, with a SMPL-X fit."
+)
+dna_rendering = DataParserSpecification(
+    config=DNARenderingDataParserConfig(), description="Capture of a person from DNA-Rendering (.smc files)."
+)
+dreams = DataParserSpecification(
+    config=DreamsDataParserConfig(), description="Capture of a person in the layout of DREAMS-Avatar (videos)."
 )

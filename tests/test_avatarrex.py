@@ -386,7 +386,7 @@ def test_bad_options(sound: Path, options: dict[str, Any], message: str) -> None
 
 def test_unknown_layout_lists_what_was_looked_for(tmp_path: Path) -> None:
     (tmp_path / "something.txt").touch()
-    with pytest.raises(CaptureError, match=r"avatarrex: calibration_full.json\), found something.txt. Give the folder"):
+    with pytest.raises(CaptureError, match=r"avatarrex: calibration_full.json[;)].*found something.txt. Give the"):
         detect_layout(tmp_path)
     with pytest.raises(CaptureError, match=r"nowhere: expected the folder of a capture, found no such folder"):
         detect_layout(tmp_path / "nowhere")

@@ -60,9 +60,9 @@ def assert_same_poses(parsed: Capture, truth: Truth, tol: float = 1e-4) -> None:
     assert parsed.fit.num_frames == len(parsed.frames)
 
 
-def assert_same_pictures(parsed: Capture, truth: Truth, tol: float = 8.0) -> None:
+def assert_same_pictures(parsed: Capture, truth: Truth, tol: float = 12.0) -> None:
     """Every picture, loaded as in training, is the truth's of the same camera and frame: mean difference on the person
-    below `tol` of 255 levels (what JPEG and video coding cost; another frame differs by 40)."""
+    below `tol` of 255 levels (JPEG costs 5, a video with colours at half the size 9; another frame differs by 40)."""
     maps = UndistortMaps()
     assert len(parsed.images) == len(truth.cameras) * truth.num_frames
     assert len({(image.camera, image.frame) for image in parsed.images}) == len(parsed.images)

@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from nerfstudio_mobavatar.capture import Capture
+from nerfstudio_mobavatar.dataparsers.actorshq import ActorsHQDataParserConfig
 from nerfstudio_mobavatar.dataparsers.avatarrex import AvatarReXDataParserConfig
 from nerfstudio_mobavatar.dataparsers.base import CaptureDataParserConfig
-from tests.layouts import write_avatarrex
+from nerfstudio_mobavatar.dataparsers.dna_rendering import DNARenderingDataParserConfig
+from nerfstudio_mobavatar.dataparsers.dreams import DreamsDataParserConfig
+from nerfstudio_mobavatar.dataparsers.thuman4 import THuman4DataParserConfig
+from tests.layouts import write_actorshq, write_avatarrex, write_dna_rendering, write_dreams, write_thuman4
 from tests.layouts.truth import Truth, make_truth
 
 LENS = (0.08, -0.03, 0.002, -0.003, 0.01)
@@ -50,7 +54,26 @@ def lens_truth() -> Truth:
     return make_truth().distorted(LENS)
 
 
+@lru_cache
+def named(names: Callable[[Truth], Truth], lens: bool = False) -> Truth:
+    """The truth with a layout's own names of cameras."""
+    return names(lens_truth() if lens else make_truth())
+
+
 ROWS = (
     Row("avatarrex", "avatarrex", write_avatarrex.write, AvatarReXDataParserConfig,
         truth=lens_truth),
+    Row("thuman4", "thuman4", write_thuman4.write, THuman4DataParserConfig,
+        truth=partial(named, write_thuman4.camera_names, True), notes=("lists 1 images that are not used",)),
+    Row("actorshq", "actorshq", write_actorshq.write, ActorsHQDataParserConfig,
+        truth=partial(named, write_actorshq.camera_names), notes=("1 of the 5 cameras .* no pictures",)),
+    Row("actorshq_scales", "actorshq", write_actorshq.write_scales, ActorsHQDataParserConfig,
+        truth=partial(named, write_actorshq.camera_names), notes=("1x, 4x are there, 1x is read",)),
+    Row("dna_rendering", "dna-rendering", write_dna_rendering.write, DNARenderingDataParserConfig,
+        truth=partial(named, write_dna_rendering.camera_names, True),
+        notes=("female SMPL-X model, with hands relative", "1 of the 5 calibrated cameras have no pictures")),
+    Row("dna_rendering_scaled", "dna-rendering", write_dna_rendering.write_scaled, DNARenderingDataParserConfig,
+        truth=partial(named, write_dna_rendering.camera_names, True), notes=("divided by the body's scale 1.0700",)),
+    Row("dreams", "dreams", write_dreams.write, DreamsDataParserConfig,
+        truth=partial(named, write_dreams.camera_names), notes=("neutral SMPL-X model, with hands relative",)),
 )  # fmt: skip
