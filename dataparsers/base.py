@@ -36,8 +36,8 @@ class CaptureDataParserConfig(DataParserConfig):
     data: Path = Path()
     """Folder of the capture."""
     body: str = "open"
-    """Body model the fit was made with: "open" (the one that ships) or a path to an SMPL-X file. Read by the parser
-    only for its mean hand pose, when `flat_hand_mean` is false."""
+    """Body model the fit was made with: "open" (the one that ships) or a path to an SMPL-X file. The parser reads it
+    for its mean hand pose, when `flat_hand_mean` is false, and for its joints, when the fit is SMPL's."""
     flat_hand_mean: bool | None = None
     """Whether hand poses are complete as stored (true) or relative to the model's mean hand pose (false, the mean is
     added). None: what the layout's data sets do."""

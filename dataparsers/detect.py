@@ -17,6 +17,7 @@ from nerfstudio_mobavatar.dataparsers.base import CaptureDataParser, CaptureData
 from nerfstudio_mobavatar.dataparsers.dna_rendering import DNARenderingDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dreams import DreamsDataParserConfig
 from nerfstudio_mobavatar.dataparsers.thuman4 import THuman4DataParserConfig
+from nerfstudio_mobavatar.dataparsers.zju_mocap import ZJUMoCapDataParserConfig
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ LAYOUTS = (
     Layout("dna-rendering", ("*_annots.smc",), DNARenderingDataParserConfig),
     Layout("dna-rendering", ("*annot*/*_annots.smc",), DNARenderingDataParserConfig),
     Layout("dreams", ("cameras.json", "smplx.npz", "videos"), DreamsDataParserConfig),
+    Layout("zju-mocap", ("annots.npy",), ZJUMoCapDataParserConfig),
 )
 """Known layouts, the most specific first."""
 

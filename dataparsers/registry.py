@@ -12,6 +12,7 @@ from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dna_rendering import DNARenderingDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dreams import DreamsDataParserConfig
 from nerfstudio_mobavatar.dataparsers.thuman4 import THuman4DataParserConfig
+from nerfstudio_mobavatar.dataparsers.zju_mocap import ZJUMoCapDataParserConfig
 
 auto = DataParserSpecification(
     config=AutoDataParserConfig(), description="Capture of a person; the layout is found by looking at the folder."
@@ -30,4 +31,7 @@ dna_rendering = DataParserSpecification(
 )
 dreams = DataParserSpecification(
     config=DreamsDataParserConfig(), description="Capture of a person in the layout of DREAMS-Avatar (videos)."
+)
+zju_mocap = DataParserSpecification(
+    config=ZJUMoCapDataParserConfig(), description="Capture of a person in the layout of ZJU-MoCap (SMPL)."
 )

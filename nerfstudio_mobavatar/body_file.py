@@ -8,7 +8,7 @@ refuses everything else. `chumpy` itself is never imported (it no longer install
 import pickle
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,21 +84,26 @@ def find_body_file(source: Path, gender: str) -> Path:
 
 def read_body_file(path: Path) -> BodyFile:
     """Read and check one SMPL-X-format file. Raises `BodyFileError` for anything else."""
-    if path.suffix == ".npz":
-        arrays, marker, found = _read_npz(path)
-    elif path.suffix == ".pkl":
-        arrays, marker, found = _read_pickle(path)
-    else:
-        raise BodyFileError(f"{path}: expected a body file ending in .npz or .pkl, found '{path.suffix}'")
+    arrays, marker, found = read_arrays(path, (*REQUIRED_KEYS, *OPTIONAL_KEYS))
     _check(path, arrays, found)
     return _assemble(path, arrays, marker)
 
 
-def _read_npz(path: Path) -> tuple[dict[str, ndarray], str, list[str]]:
+def read_arrays(path: Path, keys: Sequence[str]) -> tuple[dict[str, ndarray], str, list[str]]:
+    """Those of the arrays `keys` that a body file (`.npz` or `.pkl`) holds, the open body's marker, and the names of
+    everything in it. Raises `BodyFileError`."""
+    if path.suffix == ".npz":
+        return _read_npz(path, keys)
+    if path.suffix == ".pkl":
+        return _read_pickle(path, keys)
+    raise BodyFileError(f"{path}: expected a body file ending in .npz or .pkl, found '{path.suffix}'")
+
+
+def _read_npz(path: Path, keys: Sequence[str]) -> tuple[dict[str, ndarray], str, list[str]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             found = sorted(archive.files)
-            arrays = {key: archive[key] for key in (*REQUIRED_KEYS, *OPTIONAL_KEYS) if key in archive.files}
+            arrays = {key: archive[key] for key in keys if key in archive.files}
             marker = str(archive[MARKER_KEY]) if MARKER_KEY in archive.files else ""
     except (ValueError, OSError, AttributeError, zipfile.BadZipFile, EOFError) as error:
         raise BodyFileError(
@@ -108,7 +113,7 @@ def _read_npz(path: Path) -> tuple[dict[str, ndarray], str, list[str]]:
     return arrays, marker, found
 
 
-def _read_pickle(path: Path) -> tuple[dict[str, ndarray], str, list[str]]:
+def _read_pickle(path: Path, keys: Sequence[str]) -> tuple[dict[str, ndarray], str, list[str]]:
     with path.open("rb") as stream:
         try:
             content = _NumbersOnlyUnpickler(stream, encoding="latin1").load()
@@ -120,7 +125,7 @@ def _read_pickle(path: Path) -> tuple[dict[str, ndarray], str, list[str]]:
         raise BodyFileError(f"{path}: expected a pickled dictionary of arrays, found {type(content).__name__}")
     found = sorted(str(key) for key in content)
     arrays = {}
-    for key in (*REQUIRED_KEYS, *OPTIONAL_KEYS):
+    for key in keys:
         if key in content:
             value = content[key]
             arrays[key] = value.to_array() if isinstance(value, _StandIn) else np.asarray(value)

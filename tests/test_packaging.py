@@ -120,9 +120,8 @@ print(*sorted(point.name for point in points))
 print(parser.__file__)
 """
     names, parser = run([str(overlay / "python"), "-c", code], cwd=tmp_path).stdout.strip().splitlines()[-2:]
-    assert {"mobavatar", "mobavatar-tiny", "avatarrex", "thuman4", "actorshq", "dna-rendering", "dreams"} <= set(
-        names.split()
-    )
+    layouts = {"avatarrex", "thuman4", "actorshq", "dna-rendering", "dreams", "zju-mocap"}
+    assert {"mobavatar", "mobavatar-tiny", *layouts} <= set(names.split())
     assert names.split().count("mobavatar") == 2  # the method and the console script
     assert Path(parser).is_relative_to(overlay.parent)
 

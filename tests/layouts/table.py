@@ -13,7 +13,16 @@ from nerfstudio_mobavatar.dataparsers.base import CaptureDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dna_rendering import DNARenderingDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dreams import DreamsDataParserConfig
 from nerfstudio_mobavatar.dataparsers.thuman4 import THuman4DataParserConfig
-from tests.layouts import write_actorshq, write_avatarrex, write_dna_rendering, write_dreams, write_thuman4
+from nerfstudio_mobavatar.dataparsers.zju_mocap import ZJUMoCapDataParserConfig
+from tests.layouts import (
+    smpl_model,
+    write_actorshq,
+    write_avatarrex,
+    write_dna_rendering,
+    write_dreams,
+    write_thuman4,
+    write_zju_mocap,
+)
 from tests.layouts.truth import Truth, make_truth
 
 LENS = (0.08, -0.03, 0.002, -0.003, 0.01)
@@ -60,6 +69,17 @@ def named(names: Callable[[Truth], Truth], lens: bool = False) -> Truth:
     return names(lens_truth() if lens else make_truth())
 
 
+@lru_cache
+def smpl_truth(names: Callable[[Truth], Truth] | None = None, lens: bool = False) -> Truth:
+    """The truth without what SMPL cannot say, with a layout's own names of cameras."""
+    truth = make_truth(smpl=True)
+    truth = truth.distorted(LENS) if lens else truth
+    return truth if names is None else names(truth)
+
+
+SMPL = {"smpl_model": smpl_model.FILE}
+CARRIED_OVER = ("SMPL fit carried over .* shape of 'open' was fitted to that of SMPL_LIKE.npz",)
+
 ROWS = (
     Row("avatarrex", "avatarrex", write_avatarrex.write, AvatarReXDataParserConfig,
         truth=lens_truth),
@@ -76,4 +96,9 @@ ROWS = (
         truth=partial(named, write_dna_rendering.camera_names, True), notes=("divided by the body's scale 1.0700",)),
     Row("dreams", "dreams", write_dreams.write, DreamsDataParserConfig,
         truth=partial(named, write_dreams.camera_names), notes=("neutral SMPL-X model, with hands relative",)),
+    Row("zju_mocap", "zju-mocap", write_zju_mocap.write, ZJUMoCapDataParserConfig,
+        truth=partial(smpl_truth, write_zju_mocap.camera_names, True), options=SMPL, notes=CARRIED_OVER,
+        cross_layout=False),
+    Row("zju_mocap_313", "zju-mocap", write_zju_mocap.write_313, ZJUMoCapDataParserConfig,
+        truth=partial(smpl_truth, write_zju_mocap.camera_names_313), options=SMPL, cross_layout=False),
 )  # fmt: skip
