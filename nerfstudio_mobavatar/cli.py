@@ -43,6 +43,7 @@ def main() -> None:
     from .view import View, ViewError
     from .web_export.bundle import BundleError
     from .web_export.export import ExportError, ExportMobavatar
+    from .web_export.site import Site
 
     commands = {
         "convert-pose": ConvertPose,
@@ -50,6 +51,7 @@ def main() -> None:
         "demo-data": DemoData,
         "export": ExportMobavatar,
         "info": Info,
+        "site": Site,
         "view": View,
     }
     command = tyro.extras.subcommand_cli_from_dict(commands, description=__doc__)
