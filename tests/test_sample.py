@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nerfstudio_mobavatar.motion.pose_json import INDEX as MOTION_INDEX
 from nerfstudio_mobavatar.web_export import bundle, pose_sequence
 from nerfstudio_mobavatar.web_export.evaluate import evaluate
 from nerfstudio_mobavatar.web_export.export import AVATAR_FILE, POSTER_FILE, README_FILE
@@ -23,7 +24,14 @@ def avatar() -> bundle.AvatarArrays:
 
 def test_the_folder_is_complete_and_small():
     names = {p.name for p in SAMPLE.iterdir()}
-    assert names == {AVATAR_FILE, MOTION_FILE, POSTER_FILE, README_FILE, *(p.name for p in DIST.iterdir())}
+    assert names == {
+        AVATAR_FILE,
+        MOTION_FILE,
+        MOTION_INDEX,
+        POSTER_FILE,
+        README_FILE,
+        *(p.name for p in DIST.iterdir()),
+    }
     assert sum(p.stat().st_size for p in SAMPLE.iterdir()) <= MAX_BYTES
 
 

@@ -28,6 +28,9 @@ MAX_SECTION_BYTES = 1 << 30
 
 SECTIONS: dict[str, tuple[str, str]] = {
     "gaussians": ("uint32", "one 48-byte record per Gaussian, in Morton order"),
+    "joint_rest": ("float32", "[55, 3] joint positions of the rest pose, metres"),
+    "inverse_bind": ("float32", "[55, 3, 4] inverse joint transforms of the canonical pose"),
+    "joint_parent": ("int32", "[55] parent of each joint, -1 for the root"),
     "rotation_index": ("uint32", "Gaussians that keep a rotation corrective, ascending"),
     "scale_index": ("uint32", "Gaussians that keep a scale corrective, ascending"),
     "color_index": ("uint32", "Gaussians that keep a colour corrective, ascending"),
@@ -38,10 +41,8 @@ SECTIONS: dict[str, tuple[str, str]] = {
     "node_basis": ("float16", "[M, 3, K] displacement of each control node, metres"),
     "mlp_weights": ("float16", "per layer [P, out, in rounded up to even], layers one after the other"),
     "mlp_biases": ("float16", "per layer [P, out], layers one after the other"),
-    "joint_rest": ("float32", "[55, 3] joint positions of the rest pose, metres"),
-    "inverse_bind": ("float32", "[55, 3, 4] inverse joint transforms of the canonical pose"),
-    "joint_parent": ("int32", "[55] parent of each joint, -1 for the root"),
 }
+"""In the order of the file: with the first four a page draws the neutral avatar while the rest still arrives."""
 
 
 class BundleError(ValueError):

@@ -4,9 +4,9 @@
  */
 import { readFile } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
+import { AvatarFile } from "../../web_export/viewer/src/avatar_file";
 import type { Camera } from "../../web_export/viewer/src/camera";
 import { GpuContext } from "../../web_export/viewer/src/context";
-import { readAvatar } from "../../web_export/viewer/src/format";
 import { AvatarInstance } from "../../web_export/viewer/src/instance";
 import { AvatarModel } from "../../web_export/viewer/src/model";
 import type { Timing } from "../../web_export/viewer/src/pass_timer";
@@ -71,7 +71,8 @@ async function run(job: Job) {
   const context = await GpuContext.create(device, "rgba8unorm");
   const cases: Record<string, object> = {};
   for (const { name, file, instances } of job.cases) {
-    const model = await AvatarModel.upload(context, await readAvatar(new Uint8Array(await readFile(file))));
+    const avatar = await new AvatarFile(new Uint8Array(await readFile(file)).buffer).whole;
+    const model = await AvatarModel.upload(context, avatar);
     const renderer = new Renderer(context);
     const people = Array.from({ length: instances }, (_, i) => {
       const person = new AvatarInstance(model);

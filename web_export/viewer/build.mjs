@@ -1,4 +1,5 @@
-// Bundles src/main.ts and the page around it into dist/ (`npm run build`), or tests and benchmarks into build/.
+// Bundles src/main.ts and the page around it into dist/ (`npm run build`), or tests and benchmarks into build/, or says how
+// large the modules for other pages are (`--sizes`).
 // Output depends on the sources and the locked esbuild only, so that the committed dist/ can be checked byte by byte.
 import { copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
@@ -17,7 +18,28 @@ const wgsl = {
   },
 };
 
-const common = { bundle: true, target: "es2022", plugins: [wgsl], logLevel: "warning", legalComments: "none" };
+/** The element's style sheet as text: it is put into a shadow root by the script. */
+const css = {
+  name: "css",
+  setup(build) {
+    build.onLoad({ filter: /ui\/element\.css$/ }, async ({ path }) => {
+      const { code } = await esbuild.transform(await readFile(path, "utf8"), { loader: "css", minify: true });
+      return { contents: code, loader: "text" };
+    });
+  },
+};
+
+const common = { bundle: true, target: "es2022", plugins: [wgsl, css], logLevel: "warning", legalComments: "none" };
+
+/** Bytes, minified and gzipped, of what an embedding page loads: scenes alone, and with the element and its controls. */
+async function measure() {
+  const sizes = {};
+  for (const [name, entry] of [["core", "src/core.ts"], ["ui", "src/mobile-avatar.ts"]]) {
+    const { outputFiles } = await esbuild.build({ ...common, entryPoints: [entry], format: "esm", minify: true, write: false });
+    sizes[name] = gzipSync(outputFiles[0].contents, { level: 9 }).length;
+  }
+  console.log(JSON.stringify(sizes));
+}
 
 async function buildPage() {
   await rm("dist", { recursive: true, force: true });
@@ -45,5 +67,5 @@ async function buildBench() {
   await esbuild.build({ ...common, entryPoints, outfile: "build/dawn.mjs", format: "esm", platform: "node" });
 }
 
-const builds = { "--tests": buildTests, "--bench": buildBench };
+const builds = { "--tests": buildTests, "--bench": buildBench, "--sizes": measure };
 await (builds[process.argv[2]] ?? buildPage)();

@@ -164,6 +164,8 @@ export interface AddOptions extends Placement {
 
 /** One person in a scene. */
 export interface SceneAvatar {
+  /** Resolves when the pose-dependent corrections are drawn too; rejects where the file turns out to be broken. */
+  readonly complete: Promise<void>;
   readonly info: AvatarInfo;
   readonly paused: boolean;
   /** Position in the motion, in frames, with fractions. */
@@ -245,6 +247,8 @@ export interface MobileAvatarElement extends HTMLElement {
   controls: boolean;
   /** Resolves when the avatar is drawn; rejects with an AvatarError. A new `load` makes a new promise. */
   readonly ready: Promise<AvatarInfo>;
+  /** Resolves when the pose-dependent corrections are drawn too. */
+  readonly complete: Promise<void>;
   readonly info: AvatarInfo | null;
   readonly stats: Stats | null;
   readonly error: AvatarError | null;

@@ -1,4 +1,5 @@
 /** Cameras: OpenCV axes (x right, y down, z forward), world-to-camera, pixel centres at half-integers; and an orbit around a point. */
+import type { OrbitView } from "./api";
 import type { Vector } from "./rotation";
 
 export interface Camera {
@@ -54,10 +55,10 @@ export class Orbit {
   private zoom = 1;
   private pan: Vector = [0, 0, 0];
 
-  /** `target` moves with the person; `radius` (metres) is what must fit into the window. */
+  /** `target` moves with the people; `radius` (metres) is what must fit into the window. */
   constructor(
     public target: Vector,
-    private readonly radius: number,
+    public radius: number,
     up: Vector,
     facing: Vector,
   ) {
@@ -65,6 +66,13 @@ export class Orbit {
     const flat = normalize(flattened(facing, this.up));
     const other: Vector = Math.abs(this.up[0]) < 0.9 ? [1, 0, 0] : [0, 1, 0];
     this.front = Math.hypot(...flat) > 0.5 ? flat : normalize(cross(this.up, other));
+  }
+
+  /** Goes to given angles (radians) and distance (1 = everything fits); what is left out stays. */
+  set({ yaw = this.yaw, pitch = this.pitch, zoom = this.zoom }: OrbitView): void {
+    this.yaw = yaw;
+    this.pitch = Math.min(MAX_PITCH, Math.max(-MAX_PITCH, pitch));
+    this.zoom = Math.min(ZOOM_RANGE[1], Math.max(ZOOM_RANGE[0], zoom));
   }
 
   /** Turns by a drag in fractions of the window's height. */

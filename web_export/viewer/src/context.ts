@@ -1,5 +1,6 @@
 /** A graphics device and everything that is compiled for it once, whatever it draws. Twin: wgpu_device.py. */
 import { ACCUMULATION_FORMAT, BUFFERS, COMPOSITE_BINDINGS, DRAW_BINDINGS, PASSES, QUADS_PER_INSTANCE } from "./generated";
+import { ViewerError } from "./errors";
 import { SHADERS, type ShaderName } from "./shaders";
 
 export const OUTPUT_FORMAT = "rgba8unorm";
@@ -141,7 +142,7 @@ export async function guarded<T>(device: GPUDevice, refusal: string, make: () =>
   const made = (async () => make())(); // calls the device at once, so that the scopes hold it, and throws later
   made.catch(() => undefined); // reported below, after the scopes have told of what came first
   const [memory, validation] = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
-  if (memory) throw new Error(`not enough graphics memory for this avatar (${memory.message}); close other pages`);
+  if (memory) throw new ViewerError("out-of-memory", `The driver says: ${memory.message}\nClose other pages and load this one again.`);
   if (validation) throw new Error(`${refusal}: ${validation.message}`);
   return made;
 }

@@ -1,7 +1,9 @@
 /**
  * Reads an avatar file (FORMAT.md) into the header and the raw bytes of every section, which go to the GPU as they are.
- * Twin of `read_sections` in bundle.py; errors use the same words.
+ * Twin of `read_sections` in bundle.py; errors use the same words. Sections come out one by one, in the order of the file,
+ * so that a page can draw the first ones while the last are on their way.
  */
+import type { ErrorCode } from "./api";
 import {
   MAGIC,
   MAX_HEADER_BYTES,
@@ -16,6 +18,13 @@ import {
 /** An avatar file that cannot be read; the message says what was expected, what was found and what to do. */
 export class FormatError extends Error {
   override name = "FormatError";
+
+  constructor(
+    message: string,
+    readonly code: ErrorCode = "damaged",
+  ) {
+    super(message);
+  }
 }
 
 export interface SectionEntry {
@@ -124,37 +133,45 @@ function excerpt(bytes: Uint8Array): string {
   return JSON.stringify(String.fromCharCode(...bytes.subarray(0, 8)));
 }
 
-/** Header of an avatar file and the offset of its payload. */
-export function readHeader(bytes: Uint8Array): { header: Header; start: number } {
-  const magic = String.fromCharCode(...bytes.subarray(0, MAGIC.length));
-  if (bytes.length < PREAMBLE_BYTES || magic !== MAGIC) {
-    throw new FormatError(`not an avatar file: it starts with ${excerpt(bytes)}, expected "${MAGIC}"; export it again`);
+/** What an avatar is read from: `take` gives the next bytes, fewer only at the end. */
+export interface Bytes {
+  readonly position: number;
+  take(size: number): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+const truncated = (expected: number, found: number) =>
+  new FormatError(`truncated: expected ${expected} bytes, found ${found}; copy it again`, "truncated");
+
+/** Header of an avatar file; leaves the stream at its payload. */
+export async function readHeader(bytes: Bytes): Promise<Header> {
+  const preamble = await bytes.take(PREAMBLE_BYTES);
+  const magic = String.fromCharCode(...preamble.subarray(0, MAGIC.length));
+  if (preamble.length < PREAMBLE_BYTES || magic !== MAGIC) {
+    const found = `it starts with ${excerpt(preamble)}, expected "${MAGIC}"`;
+    throw new FormatError(`not an avatar file: ${found}; export it again`, "not-an-avatar");
   }
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = new DataView(preamble.buffer);
   const version = view.getUint32(8, true);
   const length = view.getUint32(12, true);
   if (version > VERSION) {
     throw new FormatError(
       `made by a newer version (format ${version}, this page reads up to ${VERSION}): update the page beside it`,
+      "newer-version",
     );
   }
-  const start = PREAMBLE_BYTES + length;
-  if (length > MAX_HEADER_BYTES || start > bytes.length) {
-    throw new FormatError(`truncated: the header needs ${start} bytes, found ${bytes.length}; copy it again`);
+  const text = await bytes.take(Math.min(length, MAX_HEADER_BYTES));
+  if (text.length < length) {
+    const need = `the header needs ${PREAMBLE_BYTES + length} bytes, found ${PREAMBLE_BYTES + text.length}`;
+    throw new FormatError(`truncated: ${need}; copy it again`, "truncated");
   }
   let header: Header;
   try {
-    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(PREAMBLE_BYTES, start)));
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(text));
   } catch (error) {
     throw new FormatError(`the header is not JSON (${String(error)}); the file is damaged, copy or export it again`);
   }
   checkHeader(header);
-  if (bytes.length < start + header.payload_bytes) {
-    throw new FormatError(
-      `truncated: expected ${start + header.payload_bytes} bytes, found ${bytes.length}; copy it again`,
-    );
-  }
-  return { header, start };
+  return header;
 }
 
 /** What the header says must be usable before any of it sizes a buffer. */
@@ -193,28 +210,33 @@ function expectedItems(header: Header): Partial<Record<SectionName, number>> {
 }
 
 /** One section: checksum, expansion, byte order. */
-async function readSection(payload: Uint8Array<ArrayBuffer>, entry: SectionEntry): Promise<Uint8Array<ArrayBuffer>> {
+async function unpack(stored: Uint8Array<ArrayBuffer>, entry: SectionEntry): Promise<Uint8Array<ArrayBuffer>> {
   const { name } = entry;
   if (entry.raw_bytes > MAX_SECTION_BYTES) {
     throw new FormatError(`section '${name}' claims ${entry.raw_bytes} bytes, more than ${MAX_SECTION_BYTES}`);
   }
-  const stored = payload.subarray(entry.offset, entry.offset + entry.stored_bytes);
   if (crc32(stored) !== entry.crc32) {
     throw new FormatError(`section '${name}' is damaged (checksum differs); copy or export the file again`);
   }
   return unshuffle(await gunzip(stored, entry.raw_bytes, name), entry.shuffle);
 }
 
-/** Header and sections of an avatar file. Throws FormatError on anything that is not a whole one. */
-export async function readAvatar(bytes: Uint8Array<ArrayBuffer>): Promise<Avatar> {
-  const { header, start } = readHeader(bytes);
-  const payload = bytes.subarray(start, start + header.payload_bytes);
-  const sections: Partial<Record<SectionName, Uint8Array<ArrayBuffer>>> = {};
+export type Section = readonly [SectionName, Uint8Array<ArrayBuffer>];
+
+/** The sections of a file whose header was read, in the order of the file. Throws FormatError on anything that is not whole. */
+export async function* readSections(bytes: Bytes, header: Header): AsyncGenerator<Section> {
+  const start = bytes.position;
   const expected = expectedItems(header);
-  for (const entry of header.sections) {
+  const found = new Set<string>();
+  for (const entry of [...header.sections].sort((a, b) => a.offset - b.offset)) {
     const name = entry.name as SectionName;
     if (!(name in SECTIONS)) continue; // a later writer may add sections that this reader can do without
-    const raw = await readSection(payload, entry);
+    const skipped = start + entry.offset - bytes.position;
+    if (!(skipped >= 0)) throw new FormatError(`section '${name}' lies inside another one; export the file again`);
+    await bytes.take(skipped);
+    const stored = await bytes.take(entry.stored_bytes);
+    if (stored.length < entry.stored_bytes) throw truncated(start + header.payload_bytes, bytes.position);
+    const raw = await unpack(stored, entry);
     const items = raw.length / ITEM_BYTES[SECTIONS[name]]!;
     if (entry.dtype !== SECTIONS[name] || items !== (expected[name] ?? items)) {
       throw new FormatError(
@@ -222,11 +244,11 @@ export async function readAvatar(bytes: Uint8Array<ArrayBuffer>): Promise<Avatar
           `expected ${expected[name] ?? "any number"} of ${SECTIONS[name]}; export the file again`,
       );
     }
-    sections[name] = raw;
+    found.add(name);
+    yield [name, raw];
   }
-  const missing = (Object.keys(SECTIONS) as SectionName[]).filter((name) => !(name in sections)).sort();
+  const missing = Object.keys(SECTIONS).filter((name) => !found.has(name)).sort();
   if (missing.length > 0) throw new FormatError(`sections missing: ${missing.join(", ")}; export the file again`);
-  return { header, sections: sections as Record<SectionName, Uint8Array<ArrayBuffer>> };
 }
 
 /** A section of 32-bit numbers as a typed array. */

@@ -24,9 +24,15 @@ export function mixPoses(p: Pose, q: Pose, t: number): Pose {
   };
 }
 
-/** Time is counted in frames: 0 is the first one, `frames.length - 1` the last; playing starts over after it. */
+/** A jump over more than this (seconds) was no drawing: a hidden tab, a dialogue. */
+const LONGEST_STEP = 0.25;
+
+/** Time is counted in frames: 0 is the first one, `frames.length - 1` the last. */
 export class Player {
   playing = true;
+  /** Start over after the last frame; else stop there. */
+  loop = true;
+  speed = 1;
   private time = 0;
 
   constructor(
@@ -46,11 +52,22 @@ export class Player {
     this.time = Math.min(this.last, Math.max(0, frame));
   }
 
-  /** Lets `seconds` pass. A long gap (a hidden tab) counts as a short one. */
-  advance(seconds: number): void {
-    if (!this.playing || this.last === 0) return;
-    this.time += Math.min(seconds, 0.25) * this.fps;
-    if (this.time > this.last) this.time %= this.last;
+  play(): void {
+    if (!this.loop && this.time >= this.last) this.time = 0;
+    this.playing = true;
+  }
+
+  /** Lets `seconds` pass; a long gap counts as a short one. Returns whether the motion came to its end now. */
+  advance(seconds: number): boolean {
+    if (!this.playing || this.last === 0) return false;
+    this.time += Math.min(seconds, LONGEST_STEP) * this.fps * this.speed;
+    if (this.time <= this.last) return false;
+    if (this.loop) this.time %= this.last;
+    else {
+      this.time = this.last;
+      this.playing = false;
+    }
+    return !this.loop;
   }
 
   pose(): Pose {

@@ -16,7 +16,11 @@ function summary(spots: readonly Spot[]): { x: number; y: number; spread: number
   return { x, y, spread: spots.length < 2 ? 0 : Math.hypot(spots[0]!.x - spots[1]!.x, spots[0]!.y - spots[1]!.y) };
 }
 
-export function steer(canvas: HTMLCanvasElement, orbit: Orbit, changed: () => void): void {
+/** Lets pointers on the canvas move whatever orbit there is; `disconnect` ends it. */
+export function steer(canvas: HTMLCanvasElement, current: () => Orbit | undefined, changed: () => void): { disconnect(): void } {
+  const stop = new AbortController();
+  const on = <K extends keyof HTMLElementEventMap>(type: K, listener: (event: HTMLElementEventMap[K]) => void) =>
+    canvas.addEventListener(type, listener, { passive: false, signal: stop.signal });
   const down = new Map<number, Spot>();
   let before = summary([]);
   let isShifting = false;
@@ -25,7 +29,8 @@ export function steer(canvas: HTMLCanvasElement, orbit: Orbit, changed: () => vo
   /** Applies what moved since the last time. Once per frame: with two fingers, each comes as an event of its own. */
   const apply = () => {
     isWaiting = false;
-    if (down.size === 0) return;
+    const orbit = current();
+    if (down.size === 0 || !orbit) return;
     const after = summary([...down.values()]);
     const height = canvas.clientHeight;
     const [dx, dy] = [(after.x - before.x) / height, (after.y - before.y) / height];
@@ -36,14 +41,14 @@ export function steer(canvas: HTMLCanvasElement, orbit: Orbit, changed: () => vo
     changed();
   };
 
-  canvas.addEventListener("pointerdown", (event) => {
+  on("pointerdown", (event) => {
     apply();
     canvas.setPointerCapture(event.pointerId);
     down.set(event.pointerId, { x: event.clientX, y: event.clientY });
     isShifting = event.button !== 0 || event.shiftKey;
     before = summary([...down.values()]);
   });
-  canvas.addEventListener("pointermove", (event) => {
+  on("pointermove", (event) => {
     if (!down.has(event.pointerId)) return;
     down.set(event.pointerId, { x: event.clientX, y: event.clientY });
     if (!isWaiting) requestAnimationFrame(apply);
@@ -54,18 +59,18 @@ export function steer(canvas: HTMLCanvasElement, orbit: Orbit, changed: () => vo
     down.delete(event.pointerId);
     before = summary([...down.values()]);
   };
-  canvas.addEventListener("pointerup", release);
-  canvas.addEventListener("pointercancel", release);
-  canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-  canvas.addEventListener("dblclick", () => {
-    orbit.reset();
+  on("pointerup", release);
+  on("pointercancel", release);
+  on("contextmenu", (event) => event.preventDefault());
+  on("dblclick", () => {
+    current()?.reset();
     changed();
   });
-  const onWheel = (event: WheelEvent) => {
+  on("wheel", (event) => {
     event.preventDefault();
     const pixels = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? event.deltaY * 16 : event.deltaY;
-    orbit.scale(Math.exp(pixels * WHEEL_ZOOM * (event.ctrlKey ? 4 : 1)));
+    current()?.scale(Math.exp(pixels * WHEEL_ZOOM * (event.ctrlKey ? 4 : 1)));
     changed();
-  };
-  canvas.addEventListener("wheel", onWheel, { passive: false });
+  });
+  return { disconnect: () => stop.abort() };
 }

@@ -16,6 +16,7 @@ export interface Pose {
 
 export class PoseError extends Error {
   override name = "PoseError";
+  readonly code = "bad-motion";
 }
 
 function numbers(value: unknown, count: number | undefined, what: string): Float32Array {
@@ -47,6 +48,11 @@ export function parsePoses(text: string): Pose[] {
   } catch (error) {
     throw new PoseError(`not JSON (${String(error)}); export it again`);
   }
+  return readPoses(rows);
+}
+
+/** The rows of a sequence; throws PoseError naming the frame. */
+export function readPoses(rows: unknown): Pose[] {
   if (!Array.isArray(rows) || rows.length === 0) throw new PoseError("expected a non-empty JSON array of frames");
   return rows.map((row, i) => {
     try {

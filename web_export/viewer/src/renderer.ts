@@ -20,8 +20,8 @@ import type { AvatarInstance } from "./instance";
 import { checkScene, sceneDimensions, structBytes } from "./layout";
 import { PassTimer, type Timing } from "./pass_timer";
 
-/** `Stage` in stage.wgsl: five vec4f. */
-export const STAGE_FLOATS = 20;
+/** `Stage` in stage.wgsl: six vec4f. */
+export const STAGE_FLOATS = 24;
 type Pass = (typeof PASSES)[number];
 
 /** What the last picture took. */
@@ -78,7 +78,7 @@ export class Renderer {
     this.timer.timing = timing;
   }
 
-  /** Draws onto the page's canvas, over its backdrop (`stage`: five vec4f, see stage.wgsl). */
+  /** Draws onto the page's canvas, over its backdrop (`stage`: six vec4f, see stage.wgsl). */
   present(
     canvas: GPUTexture,
     instances: readonly AvatarInstance[],

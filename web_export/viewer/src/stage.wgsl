@@ -1,7 +1,8 @@
 // Lays the accumulated picture over the page's backdrop: a light wall, a floor with faint lines, soft shadows under
-// the feet. Only the page has it; pictures that are compared with other renderers use composite.wgsl.
+// the feet; or over one colour, which may let the page shine through. Only the page has it; pictures that are compared
+// with other renderers use composite.wgsl.
 // Reads:  view, accumulation (premultiplied), stage
-// Writes: the canvas, opaque
+// Writes: the canvas, premultiplied
 // One fragment per pixel (one triangle that covers the screen).
 
 struct View {
@@ -17,8 +18,9 @@ struct View {
 
 struct Stage {
   up: vec4f,  // world axis that points up, height of the floor along it
-  center: vec4f,  // where the floor is brightest, radius at which it has faded
+  center: vec4f,  // where the floor is brightest, radius at which it has faded; 0: the colour instead of the room
   shadows: array<vec4f, 3>,  // point that casts a shadow, its radius on the floor
+  color: vec4f,  // premultiplied
 }
 
 const LINE_SPACING = 0.5;  // metres
@@ -84,6 +86,7 @@ fn fragment(@builtin(position) position: vec4f) -> @location(0) vec4f {
   let shade = floor_shade(position.xy);
   // half a step of noise, or the gradient shows its 8-bit steps
   let noise = fract(52.9829189 * fract(dot(position.xy, vec2f(0.06711056, 0.00583715)))) - 0.5;
-  let backdrop = wall(position.xy) * (1.0 - shade.x) * (1.0 - shade.y) + noise / 255.0;
-  return vec4f(accumulated.rgb + (1.0 - accumulated.a) * backdrop, 1.0);
+  let room = vec4f(wall(position.xy) * (1.0 - shade.x) * (1.0 - shade.y) + noise / 255.0, 1.0);
+  let backdrop = select(room, stage.color, stage.center.w == 0.0);
+  return accumulated + (1.0 - accumulated.a) * backdrop;
 }

@@ -1,0 +1,86 @@
+/** What one picture shows: through which camera, whom in which pose and detail, in front of what. */
+import type { Background, CameraView, OrbitView } from "./api";
+import { parseBackground, SHADOWS, stageValues } from "./backdrop";
+import type { Camera, Orbit } from "./camera";
+import { follow, orbitAround, reframe } from "./framing";
+import type { Member } from "./member";
+import type { Shown } from "./painter";
+import type { Person } from "./person";
+import { checkedCamera, isOrbit } from "./view";
+import { chooseLevel, isVisible, projectedPixels } from "./visibility";
+
+export interface Picture {
+  readonly camera: Camera;
+  readonly shown: readonly Shown[];
+  readonly stage: Float32Array<ArrayBuffer>;
+}
+
+export class Composition {
+  readonly members: Member[] = [];
+  orbit: Orbit | undefined;
+  /** People outside of the last picture. */
+  culled = 0;
+  private fixedCamera: Camera | undefined;
+  private name: Background = "stage";
+  private color: ReturnType<typeof parseBackground>;
+  private floor = 0;
+
+  get people(): readonly Person[] {
+    return this.members.map(({ person }) => person);
+  }
+
+  get background(): Background {
+    return this.name;
+  }
+
+  set background(background: Background) {
+    this.color = parseBackground(background);
+    this.name = background;
+  }
+
+  /** Somebody came, went, was placed elsewhere or moves differently. */
+  reframe(): void {
+    const { people } = this;
+    if (people.length === 0) return;
+    this.floor = Math.min(...people.map((person) => person.floorHeight()));
+    if (this.orbit) reframe(this.orbit, people);
+    else this.orbit = orbitAround(people);
+  }
+
+  setCamera(view: CameraView | OrbitView | null): void {
+    this.fixedCamera = view === null || isOrbit(view) ? undefined : checkedCamera(view);
+    if (view === null) this.orbit?.reset();
+    else if (isOrbit(view)) this.orbit?.set(view);
+  }
+
+  /** Lets the orbit follow the people for `seconds`. Returns whether it moved. */
+  follow(seconds: number): boolean {
+    return this.orbit !== undefined && this.fixedCamera === undefined && follow(this.orbit, this.people, seconds);
+  }
+
+  /** The next picture; undefined while nobody is there. `given` levels of detail are given up. */
+  compose(width: number, height: number, given: number): Picture | undefined {
+    const camera = this.fixedCamera ?? this.orbit?.camera(width, height);
+    if (!camera) return undefined;
+    const present = this.members.filter(({ visible }) => visible);
+    const shown = present.filter(({ person }) => isVisible(camera, person.sphere()));
+    this.culled = present.length - shown.length;
+    for (const member of shown) {
+      member.level = chooseLevel(member.levels, projectedPixels(camera, member.person.sphere()), member.level, given);
+    }
+    return {
+      camera,
+      shown: shown.map((member) => ({ member, level: member.level, pose: member.person.pose(), T_world_avatar: member.person.T_world_avatar })),
+      stage: this.stage(shown.map(({ person }) => person)),
+    };
+  }
+
+  private stage(people: readonly Person[]): Float32Array<ArrayBuffer> {
+    const { up, target } = this.orbit!;
+    // feet and pelvis of one person; of several, who is in front: the pelvis of each
+    const [pelvis] = SHADOWS.slice(-1);
+    const joints = people.length > 1 ? [pelvis!] : SHADOWS;
+    const casters = people.flatMap((person) => joints.map(([joint, radius]) => [person.joint(joint), radius] as const));
+    return stageValues({ up, floor: this.floor, center: target, casters }, this.color);
+  }
+}

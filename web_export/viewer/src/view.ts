@@ -1,0 +1,31 @@
+/** Cameras as callers give them, and how many pixels a picture has. */
+import type { CameraView, OrbitView } from "./api";
+import type { Camera } from "./camera";
+
+const MAX_PIXELS = 2560 * 1600;
+
+function flat(matrix: CameraView["K"], count: number, name: string): number[] {
+  const numbers = (matrix as readonly number[]).flat();
+  if (numbers.length === count && numbers.every(Number.isFinite)) return numbers;
+  throw new RangeError(`${name} must be ${count} finite numbers, found ${numbers.length} values`);
+}
+
+export function isOrbit(view: CameraView | OrbitView): view is OrbitView {
+  return !("T_cam_world" in view);
+}
+
+/** Throws RangeError on what is no camera. */
+export function checkedCamera(view: CameraView): Camera {
+  const { width, height } = view;
+  if (!Number.isInteger(width) || !Number.isInteger(height) || width < 1 || height < 1) {
+    throw new RangeError(`width and height must be whole pixels, found ${width} x ${height}`);
+  }
+  return { T_cam_world: flat(view.T_cam_world, 16, "T_cam_world"), K: flat(view.K, 9, "K"), width, height };
+}
+
+/** Pixels of a picture that is shown `cssWidth` x `cssHeight` large. */
+export function pictureSize(cssWidth: number, cssHeight: number, ratio: number): { width: number; height: number; ratio: number } {
+  const capped = Math.min(ratio, Math.sqrt(MAX_PIXELS / Math.max(1, cssWidth * cssHeight)));
+  const pixels = (size: number) => Math.max(1, Math.round(size * capped));
+  return { width: pixels(cssWidth), height: pixels(cssHeight), ratio: capped };
+}
