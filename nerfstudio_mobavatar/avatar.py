@@ -106,6 +106,10 @@ def make_layout(template: Template, parents: tuple[int, ...], config: AvatarConf
     return Layout(buffers, parts.num_head_parts, parents, math.sqrt(area / config.num_gaussians))
 
 
+def _initial_log_scale(config: AvatarConfig, layout: Layout) -> float:
+    return math.log(config.initial_spacing * layout.spacing)
+
+
 class Avatar(nn.Module):
     """Learned neutral attributes, part MLPs, blendshape bases and control nodes of one person.
 
@@ -127,7 +131,7 @@ class Avatar(nn.Module):
         identity[:, 0] = 1
         logit = math.log(config.initial_opacity / (1 - config.initial_opacity))
         self.rotation = nn.Parameter(identity)
-        self.scale = nn.Parameter(torch.full((n, 3), math.log(config.initial_spacing * layout.spacing)))
+        self.scale = nn.Parameter(torch.full((n, 3), _initial_log_scale(config, layout)))
         self.color = nn.Parameter(torch.zeros(n, 3))
         self.opacity = nn.Parameter(torch.full((n,), logit))
         self.free_offset = nn.Parameter(torch.zeros(n, 3))
@@ -141,6 +145,16 @@ class Avatar(nn.Module):
         weights, biases = features.init_layers(config.num_parts, sizes, generator)
         self.mlp_weights = nn.ParameterList(weights)
         self.mlp_biases = nn.ParameterList(biases)
+
+    @torch.no_grad()
+    def lay_out(self, layout: Layout) -> None:
+        """Take another layout of the same sizes (the person's shape was corrected). For an untrained avatar: what was
+        learnt belongs to the old places."""
+        for name, value in layout.buffers.items():
+            self.get_buffer(name).copy_(value)
+        self.get_buffer("num_head_parts").fill_(layout.num_head_parts)
+        self._head_parts = layout.num_head_parts
+        self.scale.fill_(_initial_log_scale(self.config, layout))
 
     def basis(self, attribute: str) -> nn.Parameter:
         """[kept, a, K] basis of "rotation", "scale" or "color"."""

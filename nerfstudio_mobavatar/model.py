@@ -13,11 +13,13 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
 from . import losses, metrics, viewer_controls
-from .avatar import Avatar, AvatarConfig, make_layout
+from .avatar import Avatar, AvatarConfig, Layout, make_layout
 from .blendshapes import ATTRIBUTES
-from .body_model import load_body
+from .body_model import Body, load_body
 from .capture import Capture
+from .corrections import FitCorrections
 from .pruning import PruningConfig, PruningReport, corrective_statistics, prune
+from .refine import RefineConfig, refine, refined_pose
 from .render import Backend, describe_backend, rasterize, resolve_backend
 from .template import make_template
 
@@ -75,6 +77,11 @@ class MobavatarModelConfig(ModelConfig):
     """Share of the run before the perceptual term starts (mmlphuman: 6,000 steps)."""
     prune_fraction: float = 5 / 7
     """Share of the run after which blendshapes are pruned; the rest is fine-tuning (200,000 of 280,000 steps)."""
+    refine: Literal["off", "silhouettes"] = "off"
+    """Correct a mediocre body fit before training: "silhouettes" brings the body into the training cameras' masks. The
+    capture on disk stays as it is; a fit that is right already is left alone."""
+    refinement: RefineConfig = field(default_factory=RefineConfig)
+    """How far the fit may be changed, where `refine` is not "off"."""
     correctives: bool = True
     """False trains the baseline: the same Gaussians, skinning only, no pose-dependent correctives, no pruning."""
 
@@ -96,12 +103,15 @@ class MobavatarModel(Model):
                 "give the body model that the capture was fitted with (--pipeline.model.body)"
             )
         self.body_name, self.body_license = body.name, body.license_note
-        template = make_template(body, betas, self.config.template_mesh)
-        self.avatar = Avatar(self.config.avatar, make_layout(template, tuple(body.parents), self.config.avatar))
-        self.register_buffer("fit_pose", torch.from_numpy(capture.fit.pose).float())
-        self.register_buffer("fit_transl", torch.from_numpy(capture.fit.transl).float())
-        self.register_buffer("fit_expression", torch.from_numpy(capture.fit.expression).float())
+        self.avatar = Avatar(self.config.avatar, self._layout(body, betas))
+        # copies: refinement changes them, and the capture's own arrays stay
+        self.register_buffer("fit_pose", torch.tensor(capture.fit.pose, dtype=torch.float32))
+        self.register_buffer("fit_transl", torch.tensor(capture.fit.transl, dtype=torch.float32))
+        self.register_buffer("fit_expression", torch.tensor(capture.fit.expression, dtype=torch.float32))
         self.register_buffer("train_rows", torch.tensor(sorted(self.kwargs["metadata"]["train_frames"])))
+        self.corrections: FitCorrections | None = None
+        if self.config.refine != "off":
+            self.corrections = FitCorrections(capture.fit, len(capture.cameras))
         self.perceptual = losses.make_perceptual(self.config.losses.perceptual, self.config.losses.perceptual_fallback)
         self.backend: Backend = resolve_backend(self.config.rasterizer, torch.device(self.kwargs["device"]))
         CONSOLE.log(describe_backend(self.config.rasterizer, self.kwargs["device"]))
@@ -109,6 +119,10 @@ class MobavatarModel(Model):
         self.pruning_report: PruningReport | None = None
         self.viewer_frame = viewer_controls.frame_slider(len(capture.frames))
         self.viewer_up = viewer_controls.UpDirection(capture.up)
+
+    def _layout(self, body: Body, betas: Tensor) -> Layout:
+        template = make_template(body, betas, self.config.template_mesh)
+        return make_layout(template, tuple(body.parents), self.config.avatar)
 
     def get_param_groups(self) -> dict[str, list[nn.Parameter]]:
         return self.avatar.parameter_groups()
@@ -120,6 +134,8 @@ class MobavatarModel(Model):
         assert trainer is not None and optimizers is not None
         self.total_steps = trainer.config.max_num_iterations
         pipeline: Any = training_callback_attributes.pipeline
+        if self.corrections is not None and not self.corrections.is_done():  # a checkpoint is loaded by now
+            self.refine_fit(self.corrections)
 
         def before(step: int) -> None:
             self.step = step
@@ -149,6 +165,27 @@ class MobavatarModel(Model):
         self.pruning_report = prune(self.avatar, statistics, self.config.pruning, optimizers, lists)
         CONSOLE.log(f"Step {self.step}: {self.pruning_report.describe()}")
 
+    @torch.no_grad()
+    def refine_fit(self, corrections: FitCorrections) -> None:
+        """Before the first step: correct the fit, and lay the avatar out anew on the corrected shape."""
+        metadata, fit = self.kwargs["metadata"], self.capture.fit
+        body = load_body(self.config.body, self.config.gender)
+        cameras = sorted({image.camera for image in metadata["images"]})
+        fixed_shape = self.config.template_mesh is not None
+        CONSOLE.log(f"Refining the body fit of {len(self.capture.frames)} frames from {len(cameras)} cameras' masks")
+        with torch.enable_grad():
+            refined = refine(
+                body, self.capture, cameras, metadata["train_frames"], self.config.refinement, fixed_shape, self.device
+            )
+        CONSOLE.log(refined.report)
+        corrections.store(refined.corrections)
+        if not refined.changed:
+            return
+        change = refined.corrections
+        self.get_buffer("fit_pose").copy_(refined_pose(torch.from_numpy(fit.pose).float(), change))
+        self.get_buffer("fit_transl").copy_(torch.from_numpy(fit.transl).float() + change.transl)
+        self.avatar.lay_out(self._layout(body, torch.from_numpy(fit.betas).float() + change.betas))
+
     def row_of(self, camera: Cameras) -> Tensor:
         """Row of the fit to show (0-dim): the viewer's slider, the image's own row, or the camera's time in 0..1."""
         last = len(self.get_buffer("fit_pose")) - 1
@@ -159,6 +196,13 @@ class MobavatarModel(Model):
         if camera.times is not None:
             return (camera.times.flatten()[0].to(self.device) * last).round().long().clamp(0, last)
         return torch.tensor(0, device=self.device)
+
+    def correct_cameras(self, T_cam_world: Tensor, camera: Cameras) -> Tensor:
+        """The capture's own cameras after their corrections; a viewer's camera, which has no row, stays."""
+        metadata = camera.metadata or {}
+        if self.corrections is None or "pose_row" not in metadata:
+            return T_cam_world
+        return self.corrections.cameras(T_cam_world, metadata["cam_idx"].flatten().to(self.device))
 
     def background(self) -> Tensor:
         """White, or random while training (a pure function of the step, so that a resumed run sees the same)."""
@@ -178,6 +222,7 @@ class MobavatarModel(Model):
             self.uses_correctives(),
         )
         T_cam_world, K, width, height = opencv_cameras(camera, self.device)
+        T_cam_world = self.correct_cameras(T_cam_world, camera)
         background = self.background()
         drawn = rasterize(posed.gaussians, T_cam_world, K, width, height, background, self.backend)
         outputs: dict[str, Any] = {"rgb": drawn.rgb, "accumulation": drawn.alpha, "depth": drawn.depth}
