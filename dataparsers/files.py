@@ -104,6 +104,9 @@ def check_pictures(cameras: Sequence[CaptureCamera], folders: Sequence[NumberedF
 
 
 def _check_size(path: Path, what: str, camera: CaptureCamera) -> None:
+    if path.suffix == ".npy":
+        read_mask(path, camera.width, camera.height, camera.mask_coding)
+        return
     width, height = image_size(path)
     if (width, height) != (camera.width, camera.height):
         raise CaptureError(

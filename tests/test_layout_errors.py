@@ -17,13 +17,14 @@ import pytest
 
 from nerfstudio_mobavatar.capture import Capture, CaptureError
 from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
-from tests.layouts import write_actorshq, write_dna_rendering, write_dreams, write_thuman4
+from tests.layouts import write_actorshq, write_dna_rendering, write_dreams, write_people_snapshot, write_thuman4
 from tests.layouts.table import ROWS
 from tests.layouts.truth import Truth, make_truth
 
 BY_NAME = {row.name: row for row in ROWS}
 ANNOTATIONS = Path("part1_annotations") / "0012_09_annots.smc"
 MAIN = Path("part1_main") / "0012_09.smc"
+BEHIND = np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, -3], [0, 0, 0, 1]])
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +32,13 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A small capture without fault; copy it before you change it."""
     base = tmp_path_factory.mktemp("sound")
     modules = {"thuman4": write_thuman4, "actorshq": write_actorshq, "dreams": write_dreams}
-    modules["dna_rendering"] = write_dna_rendering
+    modules |= {"dna_rendering": write_dna_rendering, "people_snapshot": write_people_snapshot}
 
     def folder(layout: str) -> Path:
         if not (base / layout).exists():
             module: Any = modules[layout]
-            truth: Truth = module.camera_names(make_truth(frames=3, cameras=2))
+            names = module.one_camera if module is write_people_snapshot else module.camera_names
+            truth: Truth = names(make_truth(frames=3, cameras=2))
             module.write(truth, base / layout)
         return base / layout
 
@@ -212,6 +214,51 @@ BAD: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         "dna_rendering",
         lambda d: edit_smc(d / ANNOTATIONS, "Mask/7/mask/1", np.arange(9, dtype=np.uint8)),
         r"_annots.smc: expected a picture in Mask/7/mask/1, found 9 bytes that are none.*--drop-frames",
+    ),
+    "people: no extrinsic": (
+        "people_snapshot",
+        lambda d: edit_npz(d / "cameras.npz", extrinsic=None),
+        r"cameras.npz: expected extrinsic of shape \(4, 4\), found only height, intrinsic, width",
+    ),
+    "people: a camera with its back to the person": (
+        "people_snapshot",
+        lambda d: edit_npz(d / "cameras.npz", extrinsic=BEHIND),
+        r"cameras.npz: expected the body in front of camera camera, found it behind",
+    ),
+    "people: no pictures": (
+        "people_snapshot",
+        lambda d: [path.unlink() for path in (d / "images").iterdir()],
+        r"images: expected pictures such as image_0000.png, found none",
+    ),
+    "people: a mask missing": (
+        "people_snapshot",
+        lambda d: (d / "masks" / "mask_0001.npy").unlink(),
+        r"image_0001.png: expected its mask in .*masks, found none; 1 of",
+    ),
+    "people: a mask of another size": (
+        "people_snapshot",
+        lambda d: np.save(d / "masks" / "mask_0001.npy", np.ones((64, 48), np.uint8)),
+        r"mask_0001.npy: expected a mask of 96x128 numbers of 8 bits, found shape \(64, 48\)",
+    ),
+    "people: masks of Python objects": (
+        "people_snapshot",
+        lambda d: np.save(d / "masks" / "mask_0001.npy", np.array([{}], dtype=object)),
+        r"mask_0001.npy: expected a numpy array, found that it cannot be read",
+    ),
+    "people: a pose of SMPL-X": (
+        "people_snapshot",
+        lambda d: edit_npz(d / "poses.npz", thetas=np.zeros((3, 66))),
+        r"poses.npz: expected a SMPL fit with 69 numbers per frame in body_pose, found shape \(3, 63\)",
+    ),
+    "people: no shape": (
+        "people_snapshot",
+        lambda d: edit_npz(d / "poses.npz", betas=None),
+        r"poses.npz: expected SMPL's betas, found none",
+    ),
+    "people: fewer poses than pictures": (
+        "people_snapshot",
+        lambda d: edit_npz(d / "poses.npz", thetas=np.zeros((2, 72)), transl=np.zeros((2, 3))),
+        r"poses.npz: expected a fit for every image \(the k-th picture shows row k\), found 2 rows but 1 frames",
     ),
     "dreams: no cameras": (
         "dreams",

@@ -12,6 +12,7 @@ from nerfstudio_mobavatar.dataparsers.avatarrex import AvatarReXDataParserConfig
 from nerfstudio_mobavatar.dataparsers.base import CaptureDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dna_rendering import DNARenderingDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dreams import DreamsDataParserConfig
+from nerfstudio_mobavatar.dataparsers.people_snapshot import PeopleSnapshotDataParserConfig
 from nerfstudio_mobavatar.dataparsers.thuman4 import THuman4DataParserConfig
 from nerfstudio_mobavatar.dataparsers.zju_mocap import ZJUMoCapDataParserConfig
 from tests.layouts import (
@@ -20,6 +21,7 @@ from tests.layouts import (
     write_avatarrex,
     write_dna_rendering,
     write_dreams,
+    write_people_snapshot,
     write_thuman4,
     write_zju_mocap,
 )
@@ -101,4 +103,10 @@ ROWS = (
         cross_layout=False),
     Row("zju_mocap_313", "zju-mocap", write_zju_mocap.write_313, ZJUMoCapDataParserConfig,
         truth=partial(smpl_truth, write_zju_mocap.camera_names_313), options=SMPL, cross_layout=False),
+    Row("people_snapshot", "people-snapshot", write_people_snapshot.write, PeopleSnapshotDataParserConfig,
+        truth=partial(smpl_truth, write_people_snapshot.one_camera), options=SMPL, cross_layout=False,
+        notes=("poses from poses.npz", *CARRIED_OVER)),
+    Row("people_snapshot_custom", "people-snapshot", write_people_snapshot.write_custom, PeopleSnapshotDataParserConfig,
+        truth=partial(smpl_truth, write_people_snapshot.one_camera), options=SMPL, cross_layout=False,
+        notes=("poses from poses_optimized.npz", *CARRIED_OVER)),
 )  # fmt: skip
