@@ -43,6 +43,7 @@ def main() -> None:
     from .view import View, ViewError
     from .web_export.bundle import BundleError
     from .web_export.export import ExportError, ExportMobavatar
+    from .web_export.render_web import RenderError, RenderWeb
     from .web_export.site import Site
 
     commands = {
@@ -51,13 +52,15 @@ def main() -> None:
         "demo-data": DemoData,
         "export": ExportMobavatar,
         "info": Info,
+        "render-web": RenderWeb,
         "site": Site,
         "view": View,
     }
     command = tyro.extras.subcommand_cli_from_dict(commands, description=__doc__)
+    expected = (BodyFileError, BundleError, CaptureError, DemoError, ExportError, MotionError, RenderError, ViewError)
     try:
         command.main()
-    except (BodyFileError, BundleError, CaptureError, DemoError, ExportError, MotionError, ViewError, OSError) as error:
+    except (*expected, OSError) as error:
         sys.exit(f"mobavatar: {error}")
 
 
