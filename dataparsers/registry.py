@@ -11,6 +11,7 @@ from nerfstudio_mobavatar.dataparsers.avatarrex import AvatarReXDataParserConfig
 from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dna_rendering import DNARenderingDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dreams import DreamsDataParserConfig
+from nerfstudio_mobavatar.dataparsers.generic import GenericDataParserConfig
 from nerfstudio_mobavatar.dataparsers.people_snapshot import PeopleSnapshotDataParserConfig
 from nerfstudio_mobavatar.dataparsers.thuman4 import THuman4DataParserConfig
 from nerfstudio_mobavatar.dataparsers.zju_mocap import ZJUMoCapDataParserConfig
@@ -36,6 +37,9 @@ dreams = DataParserSpecification(
 people_snapshot = DataParserSpecification(
     config=PeopleSnapshotDataParserConfig(),
     description="Video of a person by one camera, as InstantAvatar prepares PeopleSnapshot (SMPL).",
+)
+generic = DataParserSpecification(
+    config=GenericDataParserConfig(), description="Your own capture: images, masks, cameras, body.npz."
 )
 zju_mocap = DataParserSpecification(
     config=ZJUMoCapDataParserConfig(), description="Capture of a person in the layout of ZJU-MoCap (SMPL)."

@@ -36,6 +36,7 @@ def main() -> None:
     """Entry point. User errors end with their message and exit code 1, not with a stack trace."""
     from .body_file import BodyFileError
     from .capture import CaptureError
+    from .convert_capture import ConvertCapture
     from .convert_pose import ConvertPose
     from .demo.capture import DemoData
     from .demo.road import Demo, DemoError
@@ -47,6 +48,7 @@ def main() -> None:
     from .web_export.site import Site
 
     commands = {
+        "convert-capture": ConvertCapture,
         "convert-pose": ConvertPose,
         "demo": Demo,
         "demo-data": DemoData,

@@ -12,6 +12,7 @@ from nerfstudio_mobavatar.dataparsers.avatarrex import AvatarReXDataParserConfig
 from nerfstudio_mobavatar.dataparsers.base import CaptureDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dna_rendering import DNARenderingDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dreams import DreamsDataParserConfig
+from nerfstudio_mobavatar.dataparsers.generic import GenericDataParserConfig
 from nerfstudio_mobavatar.dataparsers.people_snapshot import PeopleSnapshotDataParserConfig
 from nerfstudio_mobavatar.dataparsers.thuman4 import THuman4DataParserConfig
 from nerfstudio_mobavatar.dataparsers.zju_mocap import ZJUMoCapDataParserConfig
@@ -21,6 +22,7 @@ from tests.layouts import (
     write_avatarrex,
     write_dna_rendering,
     write_dreams,
+    write_generic,
     write_people_snapshot,
     write_thuman4,
     write_zju_mocap,
@@ -109,4 +111,9 @@ ROWS = (
     Row("people_snapshot_custom", "people-snapshot", write_people_snapshot.write_custom, PeopleSnapshotDataParserConfig,
         truth=partial(smpl_truth, write_people_snapshot.one_camera), options=SMPL, cross_layout=False,
         notes=("poses from poses_optimized.npz", *CARRIED_OVER)),
+    Row("generic_json", "generic", write_generic.write_json, GenericDataParserConfig, truth=lens_truth),
+    Row("generic_opencv", "generic", write_generic.write_opencv, GenericDataParserConfig, truth=lens_truth),
+    Row("generic_transforms", "generic", write_generic.write_transforms, GenericDataParserConfig, truth=lens_truth),
+    Row("generic_colmap", "generic", write_generic.write_colmap, GenericDataParserConfig,
+        truth=smpl_truth, options=SMPL, notes=CARRIED_OVER, cross_layout=False),
 )  # fmt: skip
