@@ -5,6 +5,9 @@ World-to-camera, metres, OpenCV axes and OpenCV pixel centres (integers; half a 
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -78,21 +81,48 @@ def parse_camera(
     return CaptureCamera(name, K, T_cam_world, size[0], size[1], distortion), notes + more
 
 
+_NOTED: ContextVar[list[CaptureError] | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def implausible_cameras_noted() -> Iterator[list[CaptureError]]:
+    """Inside, `check_body_in_front` notes what it finds instead of raising it. For a reader who wants to know which
+    other convention would make sense of such cameras, which needs them read first."""
+    noted: list[CaptureError] = []
+    token = _NOTED.set(noted)
+    try:
+        yield noted
+    finally:
+        _NOTED.reset(token)
+
+
 def check_body_in_front(path: Path, camera: CaptureCamera, transl: Float[ndarray, "t 3"]) -> None:
-    """Catch millimetres and camera-to-world calibrations: the body must stand before the camera, within `FAR`."""
+    """Catch other units and camera-to-world calibrations: the body must stand before the camera, within `FAR`."""
     in_camera = transl @ camera.T_cam_world[:3, :3].T + camera.T_cam_world[:3, 3]
     distance = float(np.median(np.linalg.norm(in_camera, axis=1)))
     if distance > FAR:
-        raise CaptureError(
-            f"{path}: expected camera {camera.name} within {FAR:.0f} m of the body, found {distance:.0f} m. T is "
-            "probably in millimetres: divide it by 1000."
+        unit, factor = ("millimetres", 1000) if distance > 10 * FAR else ("centimetres", 100)
+        # the larger of the two made the distance
+        what = (
+            "T" if np.linalg.norm(camera.T_cam_world[:3, 3]) > np.median(np.linalg.norm(transl, axis=1)) else "transl"
         )
-    if (in_camera[:, 2] <= 0).all():
-        raise CaptureError(
+        _refuse(
+            f"{path}: expected camera {camera.name} within {FAR:.0f} m of the body, found {distance:.0f} m. {what} is "
+            f"probably in {unit}: divide it by {factor}."
+        )
+    elif (in_camera[:, 2] <= 0).all():
+        _refuse(
             f"{path}: expected the body in front of camera {camera.name}, found it behind in all frames. R and T must "
             "map world to camera with z forward: invert them if they are the camera's pose, and turn y and z if they "
             "have OpenGL axes."
         )
+
+
+def _refuse(message: str) -> None:
+    noted = _NOTED.get()
+    if noted is None:
+        raise CaptureError(message)
+    noted.append(CaptureError(message))
 
 
 def _numbers(path: Path, name: str, entry: dict[str, Any], key: str, count: int) -> Float[ndarray, " n"]:

@@ -22,6 +22,10 @@ POSE_PARTS = (
 )
 """Key, first joint and number of joints of each part of the pose, in SMPL-X joint order."""
 
+MOST_BYTES = 2 * 2**30
+"""Unpacked size that a fit never reaches (an hour at 30 frames a second is 100 MB): a file that claims more is damaged
+or hostile, and unpacking it could fill the memory."""
+
 REQUIRED = ("global_orient", "body_pose", "transl", "betas")
 
 
@@ -95,9 +99,18 @@ def load_arrays(path: Path) -> dict[str, ndarray]:
             "(see dataparsers/README.md for the keys)."
         )
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MOST_BYTES:
+            raise CaptureError(
+                f"{path}: expected the parameters of some thousand frames, found arrays that unpack to "
+                f"{size / 1e9:.0f} GB. It is damaged or not a body fit: save it again with numpy.savez."
+            )
         with np.load(path, allow_pickle=False) as stored:
             return {key: stored[key] for key in stored.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except CaptureError:
+        raise
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError, MemoryError) as error:
         raise CaptureError(
             f"{path}: expected a numpy .npz of plain arrays, found that it cannot be read ({error}). Save it again "
             "with numpy.savez and float arrays (no Python objects)."

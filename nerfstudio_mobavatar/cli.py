@@ -40,6 +40,7 @@ def main() -> None:
     from .convert_pose import ConvertPose
     from .demo.capture import DemoData
     from .demo.road import Demo, DemoError
+    from .doctor.command import Doctor
     from .motion import MotionError
     from .view import View, ViewError
     from .web_export.bundle import BundleError
@@ -52,6 +53,7 @@ def main() -> None:
         "convert-pose": ConvertPose,
         "demo": Demo,
         "demo-data": DemoData,
+        "doctor": Doctor,
         "export": ExportMobavatar,
         "info": Info,
         "render-web": RenderWeb,

@@ -2,7 +2,8 @@
 
 import copy
 import os
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -10,6 +11,9 @@ from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from .capture import CaptureError
+from .dataparsers.base import CaptureDataParserConfig
+from .model import MobavatarModelConfig
 from .optim import DecaySchedulerConfig
 from .pipeline import MobavatarPipeline
 
@@ -19,6 +23,8 @@ class MobavatarTrainerConfig(TrainerConfig):
     """TrainerConfig whose `max_num_iterations` is the total, also after a resume; every schedule follows it."""
 
     _target: type = field(default_factory=lambda: MobavatarTrainer)
+    check_capture: bool = True
+    """Look at a few pictures first and refuse a capture whose cameras, masks and body fit do not go together."""
 
 
 class MobavatarTrainer(Trainer):
@@ -37,15 +43,32 @@ class MobavatarTrainer(Trainer):
         super().__init__(config, local_rank, world_size)
 
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
-        """nerfstudio's set-up; on a CPU, torch leaves the loading processes their cores.
+        """nerfstudio's set-up after a look at the capture; one that cannot be used ends the program with its message.
+        On a CPU, torch leaves the loading processes their cores.
 
         Its threads wait for each other by spinning: one thread too many on two busy cores made a step seven times
         slower (3.7 s against 0.5 s).
         """
-        super().setup(test_mode)
+        try:
+            if self.config.check_capture:
+                self._check_capture()
+            super().setup(test_mode)
+        except CaptureError as error:
+            sys.exit(f"ns-train: {error}")
         if self.device == "cpu":
             free = (os.cpu_count() or 1) - self.pipeline.datamanager.num_workers()
             torch.set_num_threads(max(1, min(torch.get_num_threads(), free)))
+
+    def _check_capture(self) -> None:
+        """With the body that will be trained. Raises `CaptureError`."""
+        # here, since every ns-* tool imports this module
+        from .doctor.quick import check_before_training
+
+        manager, model = self.config.pipeline.datamanager, self.config.pipeline.model
+        parser = getattr(manager, "dataparser", None)
+        if isinstance(parser, CaptureDataParserConfig) and isinstance(model, MobavatarModelConfig):
+            parser = replace(parser, data=manager.data or parser.data)
+            check_before_training(parser, model.body, model.gender, lambda line: CONSOLE.print(line, markup=False))
 
     def setup_optimizers(self) -> Optimizers:
         groups: dict[str, Any] = copy.deepcopy(self.config.optimizers)
