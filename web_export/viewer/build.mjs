@@ -67,5 +67,11 @@ async function buildBench() {
   await esbuild.build({ ...common, entryPoints, outfile: "build/dawn.mjs", format: "esm", platform: "node" });
 }
 
-const builds = { "--tests": buildTests, "--bench": buildBench, "--sizes": measure };
+/** What tests/test_viewer_gpu.py drives in Chromium, as one script of the folder given. */
+async function buildHarness() {
+  const outfile = `${process.argv[3]}/gpu.js`;
+  await esbuild.build({ ...common, entryPoints: ["test/gpu.ts"], outfile, format: "iife", globalName: "gpu" });
+}
+
+const builds = { "--tests": buildTests, "--bench": buildBench, "--sizes": measure, "--harness": buildHarness };
 await (builds[process.argv[2]] ?? buildPage)();
