@@ -64,7 +64,8 @@ def test_device_has_the_promised_limits_and_no_more(page: Page) -> None:
 def test_driver_that_sorts_wrongly_is_refused(page: Page) -> None:
     """The other tests' scene shows that a sound one is not."""
     change = {"shader": "sort_scatter.wgsl", "from": "before += values[i];", "to": "before += 2u * values[i];"}
-    problem = page.evaluate("(change) => gpu.makeContext(change).then(() => '', (error) => `${error.code}: ${error.message}`)", change)
+    tried = "gpu.makeContext(change).then(() => '', (error) => `${error.code}: ${error.message}`)"
+    problem = page.evaluate(f"(change) => {tried}", change)
     assert problem.startswith("broken-gpu: ") and "expected" in problem
 
 
