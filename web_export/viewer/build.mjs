@@ -61,10 +61,12 @@ async function buildTests() {
   await esbuild.build({ ...common, entryPoints, outdir: "build", format: "esm", platform: "node", outExtension: { ".js": ".mjs" } });
 }
 
-/** Benchmarks that run the page's own sources outside a browser (tests/bench/runtime.py). */
+/** Benchmarks that run the page's own sources outside a browser (tests/bench/runtime.py) or beside others (browser.py). */
 async function buildBench() {
-  const entryPoints = ["../../tests/bench/dawn.ts"];
-  await esbuild.build({ ...common, entryPoints, outfile: "build/dawn.mjs", format: "esm", platform: "node" });
+  const build = (name, options) =>
+    esbuild.build({ ...common, ...options, entryPoints: [`../../tests/bench/${name}.ts`], format: "esm" });
+  await build("dawn", { outfile: "build/dawn.mjs", platform: "node" });
+  await build("ours", { outfile: "build/ours.js" });
 }
 
 /** What tests/test_viewer_gpu.py drives in Chromium, as one script of the folder given. */
