@@ -69,11 +69,5 @@ async function buildBench() {
   await build("ours", { outfile: "build/ours.js" });
 }
 
-/** What tests/test_viewer_gpu.py drives in Chromium, as one script of the folder given. */
-async function buildHarness() {
-  const outfile = `${process.argv[3]}/gpu.js`;
-  await esbuild.build({ ...common, entryPoints: ["test/gpu.ts"], outfile, format: "iife", globalName: "gpu" });
-}
-
-const builds = { "--tests": buildTests, "--bench": buildBench, "--sizes": measure, "--harness": buildHarness };
+const builds = { "--tests": buildTests, "--bench": buildBench, "--sizes": measure };
 await (builds[process.argv[2]] ?? buildPage)();

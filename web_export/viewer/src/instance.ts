@@ -15,8 +15,6 @@ export class AvatarInstance {
   level: number;
   /** Whether the passes of stage `pose` have run since the last `setPose`. */
   isPosed = false;
-  /** How often `setPose` was called: tells a renderer whether it has drawn the newest pose. */
-  poseNumber = 0;
   private place: readonly number[] = IDENTITY;
 
   constructor(readonly model: AvatarModel) {
@@ -55,7 +53,6 @@ export class AvatarInstance {
     };
     context.device.queue.writeBuffer(this.buffers.get("pose_input")!, 0, structBytes("PoseInput", values));
     this.isPosed = false;
-    this.poseNumber++;
   }
 
   /** Graphics memory of this instance alone, in bytes. */

@@ -141,3 +141,28 @@ test("counts that do not fit the sections are refused", async () => {
 test("a missing section is named", async () => {
   await refused(file((h) => { entries(h).splice(entries(h).findIndex(({ name }) => name === "node_part"), 1); }).bytes, /sections missing: node_part/);
 });
+
+test("the neutral avatar is there before the correctives have arrived", async () => {
+  const { bytes, raws, start } = file();
+  let push: (chunk: Uint8Array<ArrayBuffer>) => void = () => undefined;
+  let close: () => void = () => undefined;
+  const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    start: (controller) => {
+      push = (chunk) => controller.enqueue(chunk);
+      close = () => controller.close();
+    },
+  });
+  const blob = Object.assign(new Blob(), { stream: () => stream });
+  const avatar = new AvatarFile(blob);
+  const size = JSON.parse(new TextDecoder().decode(bytes.subarray(16, start))).sections as { name: string; offset: number }[];
+  const cut = start + size.find(({ name }) => name === "rotation_index")!.offset;
+  push(bytes.slice(0, cut));
+  const neutral = await avatar.neutral;
+  assert.deepEqual(neutral.sections.gaussians, raws.gaussians);
+  assert.equal(neutral.sections.rotation_index.length, 0, "nothing keeps a corrective");
+  assert.ok(neutral.sections.mlp_weights.every((x) => x === 0) && neutral.sections.mlp_weights.length === raws.mlp_weights!.length);
+  assert.equal(avatar.loadedBytes, cut);
+  push(bytes.slice(cut));
+  close();
+  assert.deepEqual((await avatar.whole).sections.mlp_weights, raws.mlp_weights);
+});

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { advance, condition, type GovernorState, INITIAL, STEPS } from "../src/governor";
+
+const PERIOD = 1000 / 60;
+const LAST = STEPS.length - 1;
+
+/** Draws for `seconds`; a picture at step s takes `gpu(s)` milliseconds of GPU time, or `interval(s)` from one to the next. */
+function draw(state: GovernorState, seconds: number, cost: { gpu?: (step: number) => number; interval?: (step: number) => number }): GovernorState {
+  let now = 0;
+  while (now < 1000 * seconds) {
+    const gpu = cost.gpu?.(state.step) ?? null;
+    const interval = cost.interval?.(state.step) ?? Math.max(PERIOD, gpu ?? 0);
+    state = advance(state, { interval, gpu }, { period: PERIOD });
+    now += interval;
+  }
+  return state;
+}
+
+/** Cost that is proportional to the pixels, `full` milliseconds at full size. */
+const byArea = (full: number) => (step: number) => full * STEPS[step]!.scale ** 2 * 0.7 ** STEPS[step]!.level;
+
+test("a fast device stays at full size", () => {
+  const state = draw(INITIAL, 20, { gpu: byArea(5) });
+  assert.equal(state.step, 0);
+  assert.equal(condition(state), "steady");
+});
+
+test("a slow device is lowered until it fits, and stays there", () => {
+  const state = draw(INITIAL, 20, { gpu: byArea(22) });
+  assert.ok(state.step > 0 && byArea(22)(state.step) <= PERIOD, `step ${state.step}`);
+  assert.equal(condition(state), "lowered");
+  assert.equal(draw(state, 60, { gpu: byArea(22) }).step, state.step, "no swinging");
+});
+
+test("a hopeless device ends at the lowest step, not below", () => {
+  const state = draw(INITIAL, 60, { gpu: byArea(500) });
+  assert.equal(state.step, LAST);
+  assert.equal(condition(state), "lowest");
+});
+
+test("one slow window is no reason", () => {
+  let state = draw(INITIAL, 3, { gpu: byArea(5) });
+  state = draw(state, 0.4, { gpu: byArea(40) });
+  assert.equal(draw(state, 3, { gpu: byArea(5) }).step, 0);
+});
+
+test("without timestamps late pictures lower, punctual ones raise again", () => {
+  const late = draw(INITIAL, 5, { interval: () => 2 * PERIOD });
+  assert.ok(late.step > 0);
+  const again = draw(late, 120, { interval: () => PERIOD });
+  assert.equal(again.step, 0);
+});
+
+test("a device that throttles when warm waits longer before each new try", () => {
+  // what fits at step s fits only for two seconds at the step above: it gets warm there
+  let state = draw(INITIAL, 10, { gpu: byArea(22) });
+  const held = state.step;
+  let tries = 0;
+  let waits: number[] = [];
+  let since = 0;
+  for (let i = 0; i < 4000; i++) {
+    const isAbove = state.step < held;
+    const before = state.step;
+    state = advance(state, { interval: PERIOD * 4, gpu: isAbove ? PERIOD * 1.2 : PERIOD * 0.4 }, { period: PERIOD });
+    since++;
+    if (before === held && state.step < held) {
+      tries++;
+      waits = [...waits, since];
+    }
+    if (state.step === held && before < held) since = 0;
+  }
+  assert.ok(tries >= 2 && tries <= 8, `${tries} tries in 267 s`);
+  assert.ok(waits.at(-1)! > 2 * waits[0]!, `waits ${waits}`);
+});
+
+test("a gap of a hidden tab is not counted", () => {
+  let state = draw(INITIAL, 3, { gpu: byArea(5) });
+  for (let i = 0; i < 10; i++) state = advance(state, { interval: 5000, gpu: null }, { period: PERIOD });
+  assert.equal(state.step, 0);
+  assert.deepEqual(state.intervals, []);
+});
+
+test("advance changes nothing of what it is given", () => {
+  const state = Object.freeze({ ...INITIAL, intervals: Object.freeze([]) as readonly number[], gpu: Object.freeze([]) as readonly number[] });
+  advance(state, { interval: PERIOD, gpu: 3 }, { period: PERIOD });
+  assert.deepEqual(state.intervals, []);
+});
