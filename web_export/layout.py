@@ -265,7 +265,7 @@ def dimensions(header: dict[str, Any]) -> dict[str, int]:
         "parts": header["num_parts"],
         "features": header["num_parts"] * 2 * header["basis_size"],
         "nodes": header["num_nodes"],
-        "node_groups": -(-header["num_nodes"] // GROUP_SIZE),
+        "node_groups": -(-4 * header["num_nodes"] // GROUP_SIZE),
         "kept_groups": -(-n // 32),
     }
 

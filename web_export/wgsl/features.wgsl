@@ -1,7 +1,8 @@
 // Local pose features: one small MLP per part, leaky ReLU between layers, none after the last.
 // Reads:  model, pose_input.inputs, mlp_weights and mlp_biases (halves, two per word)
 // Writes: features, f32 [parts, 2K]
-// One workgroup per part, one invocation per output of a layer. Twin: evaluate.features
+// One workgroup per part, four invocations per output of a layer: what takes time is waiting for weights, one after the
+// other, so that each sums a quarter of a row. Twin: evaluate.features
 
 struct Model {
   position_low: vec4f,
@@ -23,7 +24,9 @@ struct PoseInput {
   inputs: array<vec4f, 32>,
 }
 
-const THREADS = 64u;
+const THREADS = 128u;
+const LANES = 4u;  // invocations per output
+const OUTPUTS = THREADS / LANES;  // outputs at a time
 const WIDTH = 128u;
 
 @group(0) @binding(0) var<uniform> model: Model;
@@ -34,6 +37,7 @@ const WIDTH = 128u;
 
 // two halves used in turn, so that a layer never overwrites what it reads
 var<workgroup> activations: array<f32, 256>;
+var<workgroup> partial: array<f32, 128>;
 
 fn input_number(part: u32, i: u32) -> f32 {
   let is_used = i < model.num_pose_inputs || part < model.num_head_parts;  // the expression reaches the head only
@@ -46,34 +50,42 @@ fn bias(index: u32) -> f32 {
   return select(pair.x, pair.y, index % 2u == 1u);
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let part = group.x;
-  for (var i = thread; i < WIDTH; i += THREADS) {
-    activations[i] = input_number(part, i);
-  }
+  let lane = thread % LANES;
+  activations[thread] = input_number(part, thread);
   for (var l = 0u; l < model.num_layers; l++) {
-    workgroupBarrier();
     let layer = model.layers[l];
     let words = (layer.x + 1u) / 2u;
     let is_last = l + 1u == model.num_layers;
     let source = (l % 2u) * WIDTH;
     let target_ = WIDTH - source;
-    for (var o = thread; o < WIDTH; o += THREADS) {
+    // beyond the layer's width stay zeros: the next layer reads one of them if its width is odd
+    activations[target_ + thread] = 0.0;
+    for (var first = 0u; first < layer.y; first += OUTPUTS) {
+      workgroupBarrier();
+      let o = first + thread / LANES;
       var sum = 0.0;
       if (o < layer.y) {
-        sum = bias(layer.w + part * layer.y + o);
         let row = layer.z + (part * layer.y + o) * words;
-        for (var i = 0u; i < words; i++) {
+        for (var i = lane; i < words; i += LANES) {
           let w = unpack2x16float(mlp_weights[row + i]);
           sum += w.x * activations[source + 2u * i] + w.y * activations[source + 2u * i + 1u];
         }
+      }
+      partial[thread] = sum;
+      workgroupBarrier();
+      if (lane == 0u && o < layer.y) {
+        let total = bias(layer.w + part * layer.y + o)
+          + ((partial[thread] + partial[thread + 1u]) + (partial[thread + 2u] + partial[thread + 3u]));
         if (is_last) {
-          features[part * layer.y + o] = sum;
+          features[part * layer.y + o] = total;
+        } else {
+          activations[target_ + o] = select(model.leaky_relu_slope * total, total, total > 0.0);
         }
       }
-      // beyond the layer's width stay zeros: the next layer reads one of them if its width is odd
-      activations[target_ + o] = select(model.leaky_relu_slope * sum, sum, sum > 0.0);
     }
+    workgroupBarrier();
   }
 }

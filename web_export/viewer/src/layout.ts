@@ -35,7 +35,7 @@ export function dimensions(header: Header): Record<Dimension, number> {
     parts: header.num_parts,
     features: header.num_parts * 2 * header.basis_size,
     nodes: header.num_nodes,
-    node_groups: groups(header.num_nodes, GROUP_SIZE),
+    node_groups: groups(4 * header.num_nodes, GROUP_SIZE),
     kept_groups: groups(n, 32),
   };
 }
