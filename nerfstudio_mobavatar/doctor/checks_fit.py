@@ -12,6 +12,12 @@ from .motion import coverage
 BETA = 4.0
 """Shape coefficient beyond which a shape is outside what the model was made from (standard deviations)."""
 
+OUTSIDE = 0.05
+"""Share of the silhouette outside the masks. Good fits stay under 0.02; clothes hide the rest."""
+
+SLIM = 0.95
+"""Area of the silhouette, share of the mask's."""
+
 FAR_POSE = 15.0
 """Root mean square angle over the body's joints from which a held-out pose is unlike every trained one, degrees."""
 
@@ -24,6 +30,7 @@ def check(exam: Examination) -> Iterator[Finding]:
     yield from _widths(exam)
     yield from _twisted(exam)
     yield from _low_frames(exam)
+    yield from _outline(exam)
     yield from _shape(exam)
     yield from _hands(exam)
     yield from _coverage(exam)
@@ -104,6 +111,29 @@ def _low_frames(exam: Examination) -> Iterator[Finding]:
             "were looked at).",
             f"Look at them (--sheet); leave them out with --drop-frames {ranges(numbers)} if the fit is wrong.",
             scores[worst], "overlap",
+        )  # fmt: skip
+
+
+def _outline(exam: Examination) -> Iterator[Finding]:
+    """Does the body lie in the masks, and does it fill them? Only where it is about where the person is."""
+    seen = [p for p in exam.pictures if p.mask_share > 0 and p.iou > 0.5]
+    if len(seen) < 0.5 * len(exam.pictures) or not seen:
+        return
+    outside = 1 - float(np.mean([p.inside for p in seen]))
+    area = float(np.median([np.count_nonzero(p.shadow) / np.count_nonzero(p.mask) for p in seen]))
+    if outside > OUTSIDE:
+        yield Finding(
+            "fit-loose", "warning", "fit",
+            f"{100 * outside:.0f}% of the body's silhouette lies outside the masks (ordinary: under "
+            f"{100 * OUTSIDE:.0f}%): the poses are rough, or the masks lack limbs.",
+            "Look at the contact sheet (--sheet): blue is body without mask. Fit again, or refine the poses.",
+            outside, "share of the silhouette",
+        )  # fmt: skip
+    if area < SLIM:
+        yield Finding(
+            "body-slim", "info", "fit",
+            f"the body's silhouette is {100 * (1 - area):.0f}% smaller than the masks: wide clothes or hair, or a body "
+            "that was fitted too slim.", value=area, unit="share of the mask",
         )  # fmt: skip
 
 
