@@ -5,8 +5,8 @@
     python -m tests.bench.refine perfect --method mobavatar-tiny --steps 200 --work DIR
 
 Keys of results/captures.json: overlap of the body mesh with the masks (`real4cam_iou_before`, `_after`: mean over the
-training cameras and every frame), crop PSNR on the held-out camera with refinement minus without (`refine_gain_db`),
-and the same on a generated capture whose fit is exact (`perfect_capture_change_db`).
+training cameras and every frame), crop PSNR on the held-out camera, its calibration left as it is on disk, with
+refinement minus without (`refine_gain_db`), and on a generated capture with an exact fit (`perfect_capture_change_db`).
 """
 
 import argparse
@@ -91,7 +91,7 @@ def evaluate(config: Path) -> dict[str, dict[str, float]]:
     _, pipeline, _, _ = eval_setup(config, test_mode="test")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     pipeline.eval().to(device)
-    result = {"as_trained": pipeline.get_average_eval_image_metrics()}
+    result: dict[str, Any] = {"as_trained": pipeline.get_average_eval_image_metrics()}
     model: Any = pipeline.model
     if model.corrections is not None:
         trained = {image.camera for image in model.kwargs["metadata"]["images"]}
@@ -142,7 +142,8 @@ def gain(args: argparse.Namespace) -> None:
         "results": results,
         **facts(args),
     }
-    common.write("captures", {"refine_gain_db": values["held_out_camera_db"], args.key: values})
+    strict = values["held_out_camera_db_calibration_as_on_disk"]
+    common.write("captures", {"refine_gain_db": strict, args.key: values})
 
 
 def perfect(args: argparse.Namespace) -> None:
