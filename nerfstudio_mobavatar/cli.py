@@ -25,6 +25,7 @@ class Info:
             raise bundle.BundleError(f"{self.file}: {error}") from None
         print(f"{self.file}: {len(data) / 1e6:.2f} MB, {header['num_gaussians']:,} Gaussians, "
               f"{header['num_parts']} parts, {header['num_nodes']:,} nodes")  # fmt: skip
+        print(f"  trained range of the pose inputs: {'stored' if 'input_range' in header else 'not stored'}")
         for entry in header["sections"]:
             shape = " x ".join(map(str, entry["shape"]))
             print(f"  {entry['name']:<16} {entry['dtype']:<8} {shape:<18} {entry['stored_bytes'] / 1e6:8.3f} MB")

@@ -85,12 +85,12 @@ def test_the_arrays_before_quantisation_are_the_training_avatar(pruned: bool):
     """float32 on both sides; only the order of sums differs: 1e-5 of a value is some hundred roundings."""
     avatar = tiny_avatar()
     if pruned:
-        poses = [random_pose(seed)[::2] for seed in range(4)]
+        poses = [(pose, expression) for pose, _, expression in map(random_pose, range(4))]
         prune(avatar, corrective_statistics(avatar, poses), PruningConfig(keep_count=70))
     arrays = avatar_arrays(avatar, {})
     for seed in range(3):
         fit = random_pose(seed)
-        pose = pose_sequence.from_smplx(*(x.numpy() for x in fit), arrays.joint_rest[0])
+        pose = pose_sequence.from_smplx(fit[0].numpy(), fit[1].numpy(), fit[2].numpy(), arrays.joint_rest[0])
         assert_same(evaluate(arrays, pose), avatar, fit, metres=1e-5, color=1e-5, share=1e-5)
 
 
@@ -103,7 +103,7 @@ def test_the_exported_file_is_the_training_avatar(finished, exported: Path):
     assert len(arrays.color_index) == 20
     for row in model.get_buffer("train_rows").tolist():
         fit = fit_row(model, row)
-        pose = pose_sequence.from_smplx(*(x.numpy() for x in fit), arrays.joint_rest[0])
+        pose = pose_sequence.from_smplx(fit[0].numpy(), fit[1].numpy(), fit[2].numpy(), arrays.joint_rest[0])
         assert_same(evaluate(arrays, pose), model.avatar, fit, metres=1e-3, color=2e-3, share=1e-2)
 
 
@@ -163,6 +163,10 @@ def test_given_motions_come_first_and_start_where_training_did(config_path: Path
     ]  # fmt: skip
     rows = model.get_buffer("train_rows").tolist()
     arrays = bundle.load(tmp_path / "site" / "avatar.mobavatar")
+    fit = model.get_buffer("fit_pose")[rows].numpy()[:, 1:22].reshape(len(rows), 63)
+    assert arrays.input_range is not None  # of the training poses, not of the held-out ones
+    np.testing.assert_allclose(arrays.input_range[:, :63], [fit.min(0), fit.max(0)], atol=1e-6)
+    assert said.count("of the frames leave the trained range: ") == 2
     up = np.array(model.capture.up)
     pelvises = []
     for entry in index:
@@ -234,9 +238,10 @@ def test_only_the_folder_itself_has_to_be_writable(config_path: Path, tmp_path: 
         return temporary(**where)
 
     monkeypatch.setattr(export.tempfile, "TemporaryDirectory", record)
-    ExportMobavatar(config_path, tmp_path / "site", poster_height=POSTER_HEIGHT).main()
+    ExportMobavatar(config_path, tmp_path / "site", poster_height=POSTER_HEIGHT, pose_safety=False).main()
     assert made == [tmp_path / "site"]
     assert set(content(tmp_path / "site")) == OURS
+    assert bundle.load(tmp_path / "site" / "avatar.mobavatar").input_range is None
 
 
 def test_a_missing_config_is_named(tmp_path: Path):
@@ -270,7 +275,7 @@ def test_an_export_from_before_pruning_says_so_and_is_whole(mini_capture: Path, 
     trainer = config.setup(local_rank=0, world_size=1)
     config.save_config()
     config.max_num_iterations = PRUNE_STEP - 1
-    config.pipeline.model.prune_fraction = 2.0
+    config.pipeline.model.prune_fraction = 2.0  # pyright: ignore[reportAttributeAccessIssue]
     trainer.setup()
     trainer.train()
     ExportMobavatar(trainer.base_dir / "config.yml", tmp_path / "site", poster_height=POSTER_HEIGHT).main()

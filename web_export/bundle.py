@@ -100,6 +100,8 @@ class AvatarArrays:
     """[55, 3, 4]"""
     joint_parent: np.ndarray
     """[55]"""
+    input_range: np.ndarray | None = None
+    """[2, inputs] smallest and largest network inputs in training, to which hosts clamp; None: nothing is clamped."""
     meta: dict[str, Any] = field(default_factory=dict)
     """Free JSON: up axis, fps, body name, licence note, training range."""
 
@@ -259,6 +261,7 @@ def encode(a: AvatarArrays) -> bytes:
         "leaky_relu_slope": 0.01,
         "position_low": low.tolist(),
         "position_high": high.tolist(),
+        **({} if a.input_range is None else {"input_range": np.asarray(a.input_range, np.float64).tolist()}),
         "meta": a.meta,
         "sections": entries,
         "payload_bytes": len(payload),
@@ -373,8 +376,21 @@ def decode(data: bytes) -> AvatarArrays:
         joint_rest=s["joint_rest"],
         inverse_bind=s["inverse_bind"],
         joint_parent=s["joint_parent"],
+        input_range=_input_range(header),
         meta=header["meta"],
     )
+
+
+def _input_range(header: dict[str, Any]) -> np.ndarray | None:
+    """The optional entry `input_range`, checked."""
+    if "input_range" not in header:
+        return None
+    found = np.asarray(header["input_range"], np.float32)
+    if found.shape != (2, header["layer_sizes"][0]) or not (found[0] <= found[1]).all():
+        raise BundleError(
+            f"input_range must be two rows of {header['layer_sizes'][0]} ascending numbers; export it again"
+        )
+    return found
 
 
 def load(path: Path) -> AvatarArrays:

@@ -66,6 +66,12 @@ def joint_transforms(a: AvatarArrays, pose: Pose) -> np.ndarray:
 
 
 def mlp_inputs(a: AvatarArrays, pose: Pose) -> np.ndarray:
+    """[layer_sizes[0]] what the part networks get: the pose, clamped to the trained range where the file has one."""
+    x = raw_inputs(a, pose)
+    return x if a.input_range is None else np.clip(x, *a.input_range.astype(np.float32))
+
+
+def raw_inputs(a: AvatarArrays, pose: Pose) -> np.ndarray:
     """[layer_sizes[0]] pose numbers of joints 1..21, then the expression (zero-filled or cut to what the net takes)."""
     x = np.zeros(a.layer_sizes[0], np.float32)
     x[: a.num_pose_inputs] = pose.pose[1:].reshape(-1)[: a.num_pose_inputs]

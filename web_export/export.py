@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from nerfstudio_mobavatar.render import rasterize, resolve_backend
 from . import bundle, pose_sequence
 from .evaluate import Pose, evaluate
 from .from_avatar import avatar_arrays
-from .motions import given_motions, rig_of, training_motion, write_motions
+from .motions import given_motions, poses_of, rig_of, training_motion, write_motions
+from .trained_range import describe, input_range
 
 AVATAR_FILE, POSTER_FILE, README_FILE = "avatar.mobavatar", "poster.jpg", "README.txt"
 
@@ -55,6 +56,8 @@ class ExportMobavatar:
     """Replace the files of an earlier export in a folder that is not empty; other files stay."""
     poster_height: int = 960
     """Height of the poster picture, pixels (3:4 portrait)."""
+    pose_safety: bool = True
+    """Store between which values every pose input lay in training, so that corrections are not extrapolated beyond."""
     motion: tuple[Path, ...] = ()
     """Motions to play instead of the training motion, which comes last then: files of AMASS, GVHMR, WHAM, TRAM, EMAGE,
     BVH, .pose.json, smpl_params.npz, or SMPLer-X's folders. Where a wrong format, rate or up axis is detected,
@@ -82,7 +85,7 @@ class ExportMobavatar:
             CONSOLE.log(
                 "This checkpoint is from before pruning: every Gaussian keeps its correctives, the file is large."
             )
-        sizes = write_bundle(model, self.output_dir, self.poster_height, self.motion)
+        sizes = write_bundle(model, self.output_dir, self.poster_height, self.motion, self.pose_safety)
         for name, size in sizes.items():
             CONSOLE.print(f"  {name:<20} {size / 1e6:8.2f} MB")
         CONSOLE.print(
@@ -101,7 +104,9 @@ def check_output_dir(folder: Path, overwrite: bool) -> None:
         raise ExportError(f"{existing} is not writable; nothing was written. Choose another folder")
 
 
-def write_bundle(model: Any, folder: Path, poster_height: int, motions: Sequence[Path] = ()) -> dict[str, int]:
+def write_bundle(
+    model: Any, folder: Path, poster_height: int, motions: Sequence[Path] = (), pose_safety: bool = True
+) -> dict[str, int]:
     """Write every file to a temporary folder first and move them in at the end. Returns bytes by file name.
 
     The temporary folder lies in `folder` where that exists: its parent may be read-only or another file system.
@@ -110,8 +115,6 @@ def write_bundle(model: Any, folder: Path, poster_height: int, motions: Sequence
     rows = model.get_buffer("train_rows").tolist()
     rig, training = rig_of(model), training_motion(model, rows)
     given = given_motions(motions, training, rig)
-    for _, report in given:
-        print(report)
     played = [*(named for named, _ in given), training]
     center, radius, front = person_sphere(model, rows[0])
     meta = {
@@ -126,6 +129,12 @@ def write_bundle(model: Any, folder: Path, poster_height: int, motions: Sequence
         "training_frames": [int(capture.frames[r]) for r in (rows[0], rows[-1])],
     }
     arrays = avatar_arrays(model.avatar, meta)
+    if pose_safety:
+        arrays = replace(arrays, input_range=input_range(arrays, [pose_of(model, r) for r in rows]))
+    for named, report in given:
+        print(report)
+        if pose_safety:
+            print(f"  {describe(arrays, poses_of(named, rig))}")
     data = bundle.encode(arrays)
     place = folder if folder.is_dir() else folder.parent
     place.mkdir(parents=True, exist_ok=True)

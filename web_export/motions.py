@@ -16,6 +16,8 @@ from nerfstudio_mobavatar.body_model import load_body
 from nerfstudio_mobavatar.motion import Motion, MotionOptions, Rig, axes, place, pose_json, read_motion
 from nerfstudio_mobavatar.motion.types import pad_expression
 
+from .evaluate import Pose
+
 MOTION_FILE, TRAINING = "motion.pose.json", "training"
 
 
@@ -64,6 +66,12 @@ def given_motions(paths: Sequence[Path], training: NamedMotion, rig: Rig) -> lis
         moved = place(motion, training.motion, rig)
         out.append((NamedMotion(_name(path, used), moved, range(len(moved))), report.describe()))
     return out
+
+
+def poses_of(named: NamedMotion, rig: Rig) -> list[Pose]:
+    """What `evaluate` takes."""
+    rows = pose_json.rows_of(named.motion, rig)
+    return [Pose(*(x.astype(np.float32) for x in (row.pose, row.Rh, row.Th, row.expression))) for row in rows]
 
 
 def write_motions(folder: Path, motions: Sequence[NamedMotion], rig: Rig) -> None:

@@ -66,6 +66,8 @@ export interface Header {
   readonly leaky_relu_slope: number;
   readonly position_low: readonly number[];
   readonly position_high: readonly number[];
+  /** Smallest and largest network inputs in training, to which inputs are clamped; absent: nothing is clamped. */
+  readonly input_range?: readonly (readonly number[])[];
   readonly payload_bytes: number;
   readonly meta: Meta;
   readonly sections: readonly SectionEntry[];
@@ -188,6 +190,12 @@ function checkHeader(header: Header): void {
   for (const key of ["position_low", "position_high"] as const) {
     need(header[key]?.length === 3 && header[key].every(Number.isFinite), `${key} must be three numbers`);
   }
+  const range = header.input_range;
+  const inputs = header.layer_sizes[0];
+  need(
+    range === undefined || (range.length === 2 && range.every((row) => row.length === inputs && row.every(Number.isFinite))),
+    `input_range must be two rows of ${inputs} numbers`,
+  );
   need(Array.isArray(header.sections), "sections must be a list");
   need(typeof header.meta === "object" && header.meta !== null, "meta must be an object");
 }

@@ -10,6 +10,13 @@ const skeleton: Skeleton = {
   parent: Int32Array.from(golden.skeleton.joint_parent),
 };
 
+test("network inputs are clamped to the trained range", () => {
+  const { row, mlp_inputs } = golden.cases[0]!;
+  const range = [mlp_inputs.map((x, i) => x + 0.1 * (i % 3) - 0.2), mlp_inputs.map((x, i) => x + 0.1 * (i % 3) - 0.1)];
+  const clamped = mlp_inputs.map((x, i) => Math.min(Math.max(x, range[0]![i]!), range[1]![i]!));
+  close(mlpInputs(parsePose(row), 73, 63, range), clamped, 1e-6);
+});
+
 for (const { name, row, joint_transforms, mlp_inputs } of golden.cases) {
   test(`joint transforms equal evaluate.py: ${name}`, () => {
     // evaluate.py works in float32: chains of up to 55 products of numbers of a few metres leave about 1e-5
