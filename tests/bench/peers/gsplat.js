@@ -19,8 +19,12 @@ export async function open(canvas, view) {
   const pixel = new Uint8Array(4);
   return {
     setSize(pixels) {
-      camera.data.fx = camera.data.fy = pixels / 2 / Math.tan(view.fov / 2);
-      renderer.setSize(pixels, pixels); // hands the focal length to the shader, so it comes last
+      const focal = pixels / 2 / Math.tan(view.fov / 2);
+      camera.data.fx = camera.data.fy = focal;
+      renderer.setSize(pixels, pixels);
+      const { program } = renderer.renderProgram; // told only once, by the first picture: splats would keep that one's size
+      gl.useProgram(program);
+      gl.uniform2f(gl.getUniformLocation(program, "focal"), focal, focal);
     },
     async frame(eye) {
       camera.position = new SPLAT.Vector3(...eye);
