@@ -58,10 +58,8 @@ def generate() -> str:
         "BLUR": "Square pixels added to the diagonal of the projected covariance.",
         "MAX_BINDING_BYTES": "Largest buffer binding that WebGPU promises.",
         "MAX_GROUPS": "Most workgroups of a dispatch that WebGPU promises.",
-        "ACCUMULATION_FORMAT": "Format of the texture that splats are blended in.",
         "JOINED": "Sections that share the buffer `bases`.",
         "DRAW_BINDINGS": "Bindings of draw.wgsl.",
-        "COMPOSITE_BINDINGS": "Bindings of composite.wgsl.",
     }
     return "\n".join(
         [

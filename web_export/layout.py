@@ -36,7 +36,6 @@ BLUR = 0.3
 """Square pixels added to the diagonal of the 2D covariance (gsplat's eps2d)."""
 MAX_BINDING_BYTES = 128 << 20
 MAX_GROUPS = 65535
-ACCUMULATION_FORMAT = "rgba16float"
 
 DEFAULT_LIMITS: dict[str, int] = {
     "max-bind-groups": 4,
@@ -112,7 +111,6 @@ STRUCTS: dict[str, tuple[Field, ...]] = {
     # written when the camera changes
     "View": (
         Field("world_to_camera", "vec4f", 3),  # rows
-        Field("background", "vec4f"),
         Field("focal", "vec2f"),
         Field("principal", "vec2f"),
         Field("viewport", "vec2f"),
@@ -252,7 +250,6 @@ PASSES: tuple[Pass, ...] = (
 """The compute passes of a frame in order."""
 
 DRAW_BINDINGS = ("uniform:view", "read:splats", "read:order", "read:frame_state")
-COMPOSITE_BINDINGS = ("uniform:view", "texture:accumulation")
 
 
 def dimensions(header: dict[str, Any]) -> dict[str, int]:

@@ -11,6 +11,7 @@ import numpy as np
 import wgpu
 
 from . import layout
+from .wgpu_selftest import check_sort
 
 OUTPUT_FORMAT = "rgba8unorm"
 NO_ADAPTER = "no WebGPU adapter: install a Vulkan driver (Debian: apt install mesa-vulkan-drivers)"
@@ -37,17 +38,17 @@ class GpuContext:
     A shader error in wgpu-native (naga) may abort the process: run untrusted or changing shaders in a subprocess.
     """
 
-    def __init__(self, accumulation: str = layout.ACCUMULATION_FORMAT):
-        """`accumulation` is the format of the texture that splats are blended in, a parameter for measurements.
-        Raises RuntimeError where there is no adapter."""
+    def __init__(self) -> None:
+        """Raises RuntimeError where there is no adapter, or one whose driver sorts wrongly."""
         self.device = default_device()
-        self.accumulation_format = accumulation
         self.compute = {p.name: self._compute_pipeline(p) for p in layout.PASSES}
-        self.draw = self._draw_pipeline("draw.wgsl", layout.DRAW_BINDINGS, accumulation, blend=True)
-        self.composite = self._draw_pipeline("composite.wgsl", layout.COMPOSITE_BINDINGS, OUTPUT_FORMAT, blend=False)
+        self.draw = self._draw_pipeline()
         quads = 4 * np.arange(layout.QUADS_PER_INSTANCE)[:, None] + np.array([0, 1, 2, 2, 1, 3])
         data = quads.astype(np.uint16).tobytes()
         self.indices = self.device.create_buffer_with_data(data=data, usage=wgpu.BufferUsage.INDEX)
+        problem = check_sort(self)
+        if problem:
+            raise RuntimeError(f"{self.adapter_name} computes wrongly ({problem}): update the graphics driver")
 
     @property
     def adapter_name(self) -> str:
@@ -67,30 +68,18 @@ class GpuContext:
             self.device.queue.write_buffer(buffer, 0, data + bytes(-len(data) % 4))
         return buffer
 
-    def bind(
-        self, bind_layout: Any, bindings: tuple[str, ...], buffer: Callable[[str], Any], texture: Any = None
-    ) -> Any:
+    def bind(self, bind_layout: Any, bindings: tuple[str, ...], buffer: Callable[[str], Any]) -> Any:
         """A bind group; `buffer` gives the buffer of a name."""
         entries = []
         for i, binding in enumerate(bindings):
-            kind, name = binding.split(":")
-            if kind == "texture":
-                resource = texture.create_view()
-            else:
-                resource = {"buffer": buffer(name), "offset": 0, "size": buffer(name).size}
-            entries.append({"binding": i, "resource": resource})
+            found = buffer(binding.split(":")[1])
+            entries.append({"binding": i, "resource": {"buffer": found, "offset": 0, "size": found.size}})
         return self.device.create_bind_group(layout=bind_layout, entries=entries)
 
-    def make_target(self, width: int, height: int) -> tuple[Any, Any]:
-        """Textures that splats are blended in and that the finished picture is in."""
-        usage = wgpu.TextureUsage.RENDER_ATTACHMENT
-        accumulation = self.device.create_texture(
-            size=(width, height, 1), format=self.accumulation_format, usage=usage | wgpu.TextureUsage.TEXTURE_BINDING
-        )
-        output = self.device.create_texture(
-            size=(width, height, 1), format=OUTPUT_FORMAT, usage=usage | wgpu.TextureUsage.COPY_SRC
-        )
-        return accumulation, output
+    def make_target(self, width: int, height: int) -> Any:
+        """A texture to draw into and to read from."""
+        usage = wgpu.TextureUsage.RENDER_ATTACHMENT | wgpu.TextureUsage.COPY_SRC
+        return self.device.create_texture(size=(width, height, 1), format=OUTPUT_FORMAT, usage=usage)
 
     def _compute_pipeline(self, p: layout.Pass) -> tuple[Any, Any]:
         """(pipeline, bind group layout) of a pass."""
@@ -108,19 +97,19 @@ class GpuContext:
         )
         return pipeline, bind_layout
 
-    def _draw_pipeline(self, shader: str, bindings: tuple[str, ...], target: str, blend: bool) -> tuple[Any, Any]:
-        bind_layout = self._bind_layout(bindings, wgpu.ShaderStage.VERTEX | wgpu.ShaderStage.FRAGMENT)
-        module = self.device.create_shader_module(code=shader_source(shader))
+    def _draw_pipeline(self) -> tuple[Any, Any]:
+        bind_layout = self._bind_layout(layout.DRAW_BINDINGS, wgpu.ShaderStage.VERTEX | wgpu.ShaderStage.FRAGMENT)
+        module = self.device.create_shader_module(code=shader_source("draw.wgsl"))
         over = {"src_factor": "one", "dst_factor": "one-minus-src-alpha", "operation": "add"}
         pipeline = self.device.create_render_pipeline(
-            label=shader,
+            label="draw",
             layout=self.device.create_pipeline_layout(bind_group_layouts=[bind_layout]),
             vertex={"module": module, "entry_point": "vertex"},
             primitive={"topology": "triangle-list"},
             fragment={
                 "module": module,
                 "entry_point": "fragment",
-                "targets": [{"format": target, **({"blend": {"color": over, "alpha": over}} if blend else {})}],
+                "targets": [{"format": OUTPUT_FORMAT, "blend": {"color": over, "alpha": over}}],
             },
         )
         return pipeline, bind_layout
@@ -129,10 +118,6 @@ class GpuContext:
         kinds = {"uniform": "uniform", "read": "read-only-storage", "write": "storage"}
         entries = []
         for i, binding in enumerate(bindings):
-            kind = binding.split(":")[0]
-            if kind == "texture":
-                entry = {"texture": {"sample_type": "unfilterable-float"}}
-            else:
-                entry = {"buffer": {"type": kinds[kind]}}
-            entries.append({"binding": i, "visibility": visibility, **entry})
+            buffer = {"type": kinds[binding.split(":")[0]]}
+            entries.append({"binding": i, "visibility": visibility, "buffer": buffer})
         return self.device.create_bind_group_layout(entries=entries)

@@ -86,7 +86,7 @@ class SceneRenderer:
         self.buffers: dict[str, Any] = {}
         self._capacity = -1
         self._groups: dict[tuple[str, AvatarInstance | None], Any] = {}
-        self._targets: dict[tuple[int, int], tuple[Any, Any]] = {}
+        self._targets: dict[tuple[int, int], Any] = {}
 
     def render_scene(
         self,
@@ -98,10 +98,10 @@ class SceneRenderer:
         background: np.ndarray,
     ) -> np.ndarray:
         """[height, width, 3] uint8, linear rgb. `T_cam_world` [4, 4] OpenCV, `K` [3, 3] in pixels without skew."""
-        self.set_scene(instances, T_cam_world, K, width, height, background)
+        self.set_scene(instances, T_cam_world, K, width, height)
         encoder = self.context.device.create_command_encoder()
         self.encode_compute(encoder)
-        self.encode_draw(encoder, width, height)
+        self.encode_draw(encoder, width, height, background)
         self.context.device.queue.submit([encoder.finish()])
         return self.read_picture(width, height)
 
@@ -112,7 +112,6 @@ class SceneRenderer:
         K: np.ndarray,
         width: int,
         height: int,
-        background: np.ndarray,
     ) -> None:
         """Upload who is to be drawn and through which camera. Raises ValueError where they are too many."""
         self.instances = [instance for instance in instances if instance.visible]
@@ -132,7 +131,6 @@ class SceneRenderer:
             self._write(instance.buffers["instance"], layout.struct_bytes("Instance", values))
         values = {
             "world_to_camera": np.asarray(T_cam_world)[:3],
-            "background": [*np.asarray(background, np.float64), 1.0],
             "focal": [K[0, 0], K[1, 1]],
             "principal": [K[0, 2], K[1, 2]],
             "viewport": [width, height],
@@ -160,27 +158,25 @@ class SceneRenderer:
         for instance in self.instances:
             instance.is_posed = instance.is_posed or only is None
 
-    def encode_draw(self, encoder: Any, width: int, height: int) -> None:
-        """Record the blended quads and the composition over the background."""
-        accumulation, output = self._target(width, height)
+    def encode_draw(self, encoder: Any, width: int, height: int, background: np.ndarray) -> None:
+        """Record the quads, blended over the background [3]."""
         pipeline, bind_layout = self.context.draw
-        draw = encoder.begin_render_pass(color_attachments=[_attachment(accumulation)])
+        attachment = {
+            "view": self._target(width, height).create_view(),
+            "load_op": "clear",
+            "store_op": "store",
+            "clear_value": (*np.asarray(background, np.float64).tolist(), 1.0),
+        }
+        draw = encoder.begin_render_pass(color_attachments=[attachment])
         draw.set_pipeline(pipeline)
         draw.set_bind_group(0, self.context.bind(bind_layout, layout.DRAW_BINDINGS, self.buffers.__getitem__))
         draw.set_index_buffer(self.context.indices, "uint16")
         draw.draw_indexed_indirect(self.buffers["arguments"], 0)
         draw.end()
-        pipeline, bind_layout = self.context.composite
-        final = encoder.begin_render_pass(color_attachments=[_attachment(output)])
-        final.set_pipeline(pipeline)
-        group = self.context.bind(bind_layout, layout.COMPOSITE_BINDINGS, self.buffers.__getitem__, accumulation)
-        final.set_bind_group(0, group)
-        final.draw(3)
-        final.end()
 
     def read_picture(self, width: int, height: int) -> np.ndarray:
         """[height, width, 3] uint8 of the last picture drawn at this size."""
-        texture = self._target(width, height)[1]
+        texture = self._target(width, height)
         data = self.context.device.queue.read_texture(
             {"texture": texture}, {"bytes_per_row": 4 * width, "rows_per_image": height}, (width, height, 1)
         )
@@ -215,7 +211,7 @@ class SceneRenderer:
         else:
             compute.dispatch_workgroups((instance.model.dimensions if instance else self.dimensions)[p.groups])
 
-    def _target(self, width: int, height: int) -> tuple[Any, Any]:
+    def _target(self, width: int, height: int) -> Any:
         if (width, height) not in self._targets:
             self._targets[width, height] = self.context.make_target(width, height)
         return self._targets[width, height]
@@ -227,9 +223,9 @@ class SceneRenderer:
 class WgpuRenderer(SceneRenderer):
     """One avatar on one device of its own, with access to single passes and buffers for tests."""
 
-    def __init__(self, avatar: bytes, accumulation: str = layout.ACCUMULATION_FORMAT):
+    def __init__(self, avatar: bytes):
         """`avatar` is the content of an avatar file; see GpuContext and AvatarModel for errors."""
-        super().__init__(GpuContext(accumulation))
+        super().__init__(GpuContext())
         self.model = AvatarModel(self.context, avatar)
         self.instance = AvatarInstance(self.model)
         self.arrays = self.model.arrays
@@ -243,9 +239,9 @@ class WgpuRenderer(SceneRenderer):
         """Upload a pose."""
         self.instance.set_pose(pose)
 
-    def set_view(self, T_cam_world: np.ndarray, K: np.ndarray, width: int, height: int, background: np.ndarray) -> None:
+    def set_view(self, T_cam_world: np.ndarray, K: np.ndarray, width: int, height: int) -> None:
         """Upload a camera."""
-        self.set_scene([self.instance], T_cam_world, K, width, height, background)
+        self.set_scene([self.instance], T_cam_world, K, width, height)
 
     def render(
         self, pose: Pose, T_cam_world: np.ndarray, K: np.ndarray, width: int, height: int, background: np.ndarray
@@ -271,12 +267,3 @@ class WgpuRenderer(SceneRenderer):
 
     def _named(self, name: str) -> Any:
         return (self.model.buffers | self.instance.buffers | self.buffers)[name]
-
-
-def _attachment(texture: Any) -> dict[str, Any]:
-    return {
-        "view": texture.create_view(),
-        "load_op": "clear",
-        "store_op": "store",
-        "clear_value": (0.0, 0.0, 0.0, 0.0),
-    }

@@ -85,7 +85,7 @@ async function run(job: Job) {
     renderer.timing = "parts";
     await renderer.readPixels(people, job.camera, [1, 1, 1]);
     const { splats, visibleSplats, bytes, partsMs } = await renderer.stats();
-    const target = 8 * job.camera.width * job.camera.height; // what a canvas of this size takes while it is drawn
+    const target = 4 * job.camera.width * job.camera.height; // what a canvas of this size takes while it is drawn
     cases[name] = { computeMs: compute, passesMs: passes, drawMs: partsMs.draw, splats, visibleSplats, bytes: bytes + target };
     for (const person of people) person.dispose();
     renderer.dispose();

@@ -59,7 +59,7 @@ def test_shaders_need_no_optional_feature(shader: str):
 
 
 def test_every_shader_is_used():
-    used = {p.shader for p in layout.PASSES} | {"draw.wgsl", "composite.wgsl"}
+    used = {p.shader for p in layout.PASSES} | {"draw.wgsl"}
     assert used == set(SHADERS)
 
 
@@ -77,7 +77,7 @@ def test_struct_offsets_follow_wgsl_rules(monkeypatch: pytest.MonkeyPatch):
     fields = {k: offset for k, (offset, _) in layout.struct_fields("Model").items()}
     assert (fields["num_gaussians"], fields["leaky_relu_slope"], fields["layers"]) == (32, 56, 80)
     assert layout.struct_size("Model") == 80 + 8 * 16
-    assert layout.struct_size("View") == 112
+    assert layout.struct_size("View") == 96
     for name in layout.STRUCTS:
         for offset, f in layout.struct_fields(name).values():
             assert offset % layout._TYPES[f.type][1] == 0

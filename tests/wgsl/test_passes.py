@@ -14,7 +14,7 @@ import torch
 
 from nerfstudio_mobavatar.gaussians import PosedGaussians
 from nerfstudio_mobavatar.render import rasterize
-from nerfstudio_mobavatar.web_export import bundle, evaluate, layout
+from nerfstudio_mobavatar.web_export import bundle, evaluate, layout, wgpu_device, wgpu_selftest
 from nerfstudio_mobavatar.web_export.bundle import AvatarArrays
 from nerfstudio_mobavatar.web_export.evaluate import Pose, PosedArrays
 from nerfstudio_mobavatar.web_export.wgpu_device import NO_ADAPTER, GpuContext
@@ -61,7 +61,7 @@ def case(request: pytest.FixtureRequest, gpu: None) -> Case:
     arrays, pose = bundle.decode(data), walking_pose(1.0)
     renderer = WgpuRenderer(data)
     renderer.set_pose(pose)
-    renderer.set_view(*camera(SIZE, SIZE), SIZE, SIZE, np.zeros(3))
+    renderer.set_view(*camera(SIZE, SIZE), SIZE, SIZE)
     e = evaluate.features(arrays, evaluate.mlp_inputs(arrays, pose))
     dx = evaluate.node_displacements(arrays, e)
     posed = evaluate.posed(arrays, e, dx, evaluate.joint_transforms(arrays, pose))
@@ -71,7 +71,7 @@ def case(request: pytest.FixtureRequest, gpu: None) -> Case:
 @pytest.fixture(scope="module")
 def usual(gpu: None) -> WgpuRenderer:
     renderer = WgpuRenderer(bundle.encode(USUAL.build()))
-    renderer.set_view(*camera(SIZE, SIZE), SIZE, SIZE, np.zeros(3))
+    renderer.set_view(*camera(SIZE, SIZE), SIZE, SIZE)
     return renderer
 
 
@@ -139,7 +139,7 @@ def scattered(n: int) -> bytes:
 def assert_projected(renderer: WgpuRenderer, posed: PosedArrays, T: np.ndarray, K: np.ndarray) -> np.ndarray:
     """Run `project` and compare with the twins; gives who is visible."""
     n = len(posed.mean)
-    renderer.set_view(T, K, SIZE, SIZE, np.ones(3))
+    renderer.set_view(T, K, SIZE, SIZE)
     renderer.run("project")
     twin = twins.project(posed.mean, posed.covariance, posed.opacity, T, K, (SIZE, SIZE))
     depths = renderer.read("depths")[:n]
@@ -267,8 +267,8 @@ def test_picture_of_the_person_is_the_torch_rasterisers(case: Case):
     expected, alpha = picture(case.posed, T, K, background)
     rows, columns = np.nonzero(alpha > 1 / 255)
     crop = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    # 63.6 dB is what 8-bit output alone leaves; sorting by 16-bit keys and blending in halves cost a few more
-    assert psnr(rgb[crop], expected[crop]) >= 50
+    # blending in 8 bits is what costs most; a picture of 200K Gaussians keeps 47 dB
+    assert psnr(rgb[crop], expected[crop]) >= 48
 
 
 def layered(swapped: bool = False) -> tuple[bytes, np.ndarray, np.ndarray]:
@@ -278,7 +278,7 @@ def layered(swapped: bool = False) -> tuple[bytes, np.ndarray, np.ndarray]:
         mean[:, 2] = 5 - mean[:, 2]
     sigma = np.array([[0.2, 0.05, 0.1], [0.1, 0.3, 0.1], [0.25, 0.2, 0.1], [1e-4, 1e-4, 1e-4]])
     rotation = np.array([[0.97, 0, 0, 0.25], [0.99, 0, 0, -0.15], [0.995, 0.1, 0, 0], [1, 0, 0, 0]])
-    color = np.array([[1, 0, 0], [0, 1.5, 0], [0, 0, 1], [1, 1, 1.0]])
+    color = np.array([[1, 0, 0], [0, 0.9, 0.2], [0, 0, 1], [1, 1, 1.0]])
     K = np.array([[300, 0, 120.25], [0, 280, 131.5], [0, 0, 1]], np.float32)
     data = still_avatar(mean, rotation, sigma, color, np.array([0.5, 0.8, 1.0, 0.9]))
     return data, np.eye(4, dtype=np.float32), K
@@ -291,8 +291,8 @@ def test_draw_blends_like_the_torch_rasteriser(gpu: None, swapped: bool):
     rgb = WgpuRenderer(data).render(rest_pose(), T, K, SIZE, SIZE, background)
     expected, alpha = picture(evaluate.evaluate(bundle.decode(data), rest_pose()), T, K, background)
     assert 0.1 < (alpha > 0).mean() < 1
-    # half a step of the 8-bit output, and four roundings to halves below 2 (half a step: 1/8 of 1/255 each, no more)
-    assert np.abs(rgb / 255 - expected).max() * 255 <= 1.0
+    # half a step of the 8-bit output for the background and for each of up to four layers
+    assert np.abs(rgb / 255 - expected).max() * 255 <= 2.5
     other, _ = picture(evaluate.evaluate(bundle.decode(layered(not swapped)[0]), rest_pose()), T, K, background)
     assert np.abs(other - expected).max() > 0.1, "the order decides"
 
@@ -362,3 +362,35 @@ def test_a_scene_of_nobody_is_the_background(gpu: None):
     scene = SceneRenderer(GpuContext())
     rgb = scene.render_scene([], *camera(SIZE, SIZE), SIZE, SIZE, np.array([0.2, 0.4, 0.6]))
     np.testing.assert_array_equal(rgb, np.broadcast_to([51, 102, 153], rgb.shape))
+
+
+@pytest.mark.parametrize(
+    ("shader", "sound", "broken"),
+    [
+        ("sort_scatter.wgsl", "before += values[i];", "before += 2u * values[i];"),
+        ("sort_histogram.wgsl", "sort_key(item) & 255u", "sort_key(item) & 127u"),
+        ("sort_scan.wgsl", "total += value;", "total = value;"),
+        ("sort_scan.wgsl", "arguments[8] = (frame_state.x + BLOCK - 1u)", "arguments[8] = frame_state.x"),
+    ],
+)
+def test_the_self_test_sees_a_broken_sort(
+    gpu: None, monkeypatch: pytest.MonkeyPatch, shader: str, sound: str, broken: str
+):
+    """As a driver would break it: the shaders compile and run, and compute something else."""
+    text = wgpu_device.shader_source(shader)
+    assert text.count(sound) == 1
+    changed = {shader: text.replace(sound, broken)}
+    read = wgpu_device.shader_source
+    monkeypatch.setattr(wgpu_device, "shader_source", lambda name: changed.get(name) or read(name))
+    with pytest.raises(RuntimeError, match=r"computes wrongly \(.*expected"):
+        GpuContext()
+
+
+def test_the_self_test_is_the_pages():
+    """Depths and order made by the rule in selftest.ts, written out by hand for a few."""
+    bits, order = wgpu_selftest.scene()
+    assert bits[0] == np.float32(1).view(np.uint32) and bits[1] == np.float32(2).view(np.uint32)
+    assert bits[3] == wgpu_selftest.CULLED and bits[4] == np.float32(1 + (7919 * 4 % 3001 * 21 + 5.5) / 65535).view(
+        "u4"
+    )
+    assert order[0] == 0 and order[-1] == 1 and len(order) == 2 + 3332

@@ -6,7 +6,6 @@
 
 struct View {
   world_to_camera: array<vec4f, 3>,
-  background: vec4f,
   focal: vec2f,
   principal: vec2f,
   viewport: vec2f,

@@ -1,10 +1,11 @@
 /** A graphics device and everything that is compiled for it once, whatever it draws. Twin: wgpu_device.py. */
-import { ACCUMULATION_FORMAT, BUFFERS, COMPOSITE_BINDINGS, DRAW_BINDINGS, PASSES, QUADS_PER_INSTANCE } from "./generated";
+import { BUFFERS, DRAW_BINDINGS, PASSES, QUADS_PER_INSTANCE } from "./generated";
 import { ViewerError } from "./errors";
+import { checkSort } from "./selftest";
 import { SHADERS, type ShaderName } from "./shaders";
 
 export const OUTPUT_FORMAT = "rgba8unorm";
-export const STAGE_BINDINGS = [...COMPOSITE_BINDINGS, "uniform:stage"] as const;
+export const STAGE_BINDINGS = ["uniform:view", "uniform:stage"] as const;
 
 export type BufferName = (typeof BUFFERS)[number]["name"];
 export type PassName = (typeof PASSES)[number]["name"];
@@ -25,8 +26,9 @@ function quadIndices(): Uint16Array<ArrayBuffer> {
 export class GpuContext {
   readonly indices: GPUBuffer;
   readonly compute = new Map<PassName, Compiled<GPUComputePipeline>>();
+  /** The splats, onto the canvas and into a picture that is read back. */
   draw!: Compiled<GPURenderPipeline>;
-  composite!: Compiled<GPURenderPipeline>;
+  drawOutput!: Compiled<GPURenderPipeline>;
   stage!: Compiled<GPURenderPipeline>;
   private readonly modules = new Map<string, GPUShaderModule>();
   private readonly layouts = new Map<string, GPUBindGroupLayout>();
@@ -36,13 +38,16 @@ export class GpuContext {
     device.queue.writeBuffer(this.indices, 0, quadIndices());
   }
 
-  /** Compiles every shader; throws with the driver's words where it cannot. */
+  /** Compiles every shader and tries the sort; throws with the driver's words, or with what it computed instead. */
   static async create(device: GPUDevice, canvasFormat: GPUTextureFormat): Promise<GpuContext> {
-    return guarded(device, "the graphics driver refused the shaders", async () => {
-      const context = new GpuContext(device);
-      await context.compile(canvasFormat);
-      return context;
+    const context = await guarded(device, "the graphics driver refused the shaders", async () => {
+      const made = new GpuContext(device);
+      await made.compile(canvasFormat);
+      return made;
     });
+    const problem = await checkSort(context);
+    if (problem) throw new ViewerError("broken-gpu", `It was asked to sort: ${problem}.\nUpdate the graphics driver or try another browser.`);
+    return context;
   }
 
   /** Gives its graphics memory back; whatever was made with it must be gone before. */
@@ -56,17 +61,16 @@ export class GpuContext {
     return this.device.createBuffer({ label, size, usage: usage | GPUBufferUsage.COPY_DST });
   }
 
-  /** A buffer of the schema for `dimension` items or for `bytes`, whichever is more. */
-  makeBuffer({ name, fill, stride }: (typeof BUFFERS)[number], dimension: number, bytes = 0): GPUBuffer {
+  /** A buffer of the schema for `dimension` items or for `bytes`, whichever is more; `usage` beyond the passes' own. */
+  makeBuffer({ name, fill, stride }: (typeof BUFFERS)[number], dimension: number, bytes = 0, usage = 0): GPUBuffer {
     const kind = fill === "uniform" ? GPUBufferUsage.UNIFORM : GPUBufferUsage.STORAGE;
     const extra = name === "arguments" ? GPUBufferUsage.INDIRECT : name === "frame_state" ? GPUBufferUsage.COPY_SRC : 0;
-    return this.allocate(name, Math.max(bytes, stride * dimension), kind | extra);
+    return this.allocate(name, Math.max(bytes, stride * dimension), kind | extra | usage);
   }
 
   /** A bind group of the buffers that `bindings` name. */
-  bind(layout: GPUBindGroupLayout, bindings: readonly string[], buffers: Buffers, texture?: GPUTexture): GPUBindGroup {
+  bind(layout: GPUBindGroupLayout, bindings: readonly string[], buffers: Buffers): GPUBindGroup {
     const entries = bindings.map((text, binding): GPUBindGroupEntry => {
-      if (text.startsWith("texture:")) return { binding, resource: texture!.createView() };
       return { binding, resource: { buffer: buffers.get(text.split(":")[1]!)! } };
     });
     return this.device.createBindGroup({ layout, entries });
@@ -87,11 +91,11 @@ export class GpuContext {
       return [pass.name, { pipeline, layout }] as const;
     });
     const drawn = [
-      this.renderPipeline("draw.wgsl", DRAW_BINDINGS, ACCUMULATION_FORMAT, true),
-      this.renderPipeline("composite.wgsl", COMPOSITE_BINDINGS, OUTPUT_FORMAT, false),
+      this.renderPipeline("draw.wgsl", DRAW_BINDINGS, canvasFormat, true),
+      this.renderPipeline("draw.wgsl", DRAW_BINDINGS, OUTPUT_FORMAT, true),
       this.renderPipeline("stage.wgsl", STAGE_BINDINGS, canvasFormat, false),
     ] as const;
-    [this.draw, this.composite, this.stage] = await Promise.all(drawn);
+    [this.draw, this.drawOutput, this.stage] = await Promise.all(drawn);
     for (const [name, compiled] of await Promise.all(compute)) this.compute.set(name, compiled);
   }
 
@@ -126,7 +130,6 @@ export class GpuContext {
     const key = `${visibility}:${kinds.join()}`;
     const types = { uniform: "uniform", read: "read-only-storage", write: "storage" } as const;
     const entries = kinds.map((kind, binding): GPUBindGroupLayoutEntry => {
-      if (kind === "texture") return { binding, visibility, texture: { sampleType: "unfilterable-float" } };
       return { binding, visibility, buffer: { type: types[kind as keyof typeof types] } };
     });
     const made = this.layouts.get(key) ?? this.device.createBindGroupLayout({ entries });

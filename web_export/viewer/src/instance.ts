@@ -15,6 +15,8 @@ export class AvatarInstance {
   level: number;
   /** Whether the passes of stage `pose` have run since the last `setPose`. */
   isPosed = false;
+  /** How often `setPose` was called: tells a renderer whether it has drawn the newest pose. */
+  poseNumber = 0;
   private place: readonly number[] = IDENTITY;
 
   constructor(readonly model: AvatarModel) {
@@ -46,13 +48,14 @@ export class AvatarInstance {
   /** Uploads joint transforms and network inputs of a pose. */
   setPose(pose: Pose): void {
     const { avatar, skeleton, context } = this.model;
-    const { layer_sizes, num_pose_inputs, input_range } = avatar.header;
+    const { layer_sizes, num_pose_inputs } = avatar.header;
     const values = {
       joints: jointTransforms(skeleton, pose),
-      inputs: mlpInputs(pose, layer_sizes[0]!, num_pose_inputs, input_range),
+      inputs: mlpInputs(pose, layer_sizes[0]!, num_pose_inputs),
     };
     context.device.queue.writeBuffer(this.buffers.get("pose_input")!, 0, structBytes("PoseInput", values));
     this.isPosed = false;
+    this.poseNumber++;
   }
 
   /** Graphics memory of this instance alone, in bytes. */

@@ -1,6 +1,6 @@
 /** GPU time of parts of a picture by timestamp queries; does nothing where the device has none. */
 
-/** How finely a picture is timed: not at all, its three parts (compute, draw, composite), or every compute pass. */
+/** How finely a picture is timed: not at all, its two parts (compute, draw), or every compute pass. */
 export type Timing = "off" | "parts" | "passes";
 
 /** Parts that one picture may have; two timestamps each. */

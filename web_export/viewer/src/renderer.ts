@@ -1,21 +1,11 @@
 /**
  * Draws instances of avatars into one picture: their splats lie one instance after the other and are sorted together.
- * A frame: passes of stage `pose` for every new pose, `project` for every instance, `sort` once, blended quads,
- * composition. layout.py lists the passes. Host twin: SceneRenderer in wgpu_renderer.py.
+ * A frame: passes of stage `pose` for every new pose, `project` for every instance, `sort` once, blended quads.
+ * layout.py lists the passes. Host twin: SceneRenderer in wgpu_renderer.py.
  */
 import type { Camera } from "./camera";
 import { type GpuContext, OUTPUT_FORMAT, STAGE_BINDINGS } from "./context";
-import {
-  ACCUMULATION_FORMAT,
-  BLUR,
-  BUFFERS,
-  COMPOSITE_BINDINGS,
-  DISPATCH_OFFSET,
-  DRAW_BINDINGS,
-  GROUP_SIZE,
-  NEAR_PLANE,
-  PASSES,
-} from "./generated";
+import { BLUR, BUFFERS, DISPATCH_OFFSET, DRAW_BINDINGS, GROUP_SIZE, NEAR_PLANE, PASSES } from "./generated";
 import type { AvatarInstance } from "./instance";
 import { checkScene, sceneDimensions, structBytes } from "./layout";
 import { PassTimer, type Timing } from "./pass_timer";
@@ -30,21 +20,20 @@ export interface Stats {
   readonly splats: number;
   /** Of these, how many were inside the picture and not transparent. */
   readonly visibleSplats: number;
-  /** Graphics memory of models, instances, scene and render targets. */
+  /** Graphics memory of models, instances and scene; the canvas is the page's. */
   readonly bytes: number;
   /** GPU time by `timing`'s parts, of the last timed picture; empty where the device cannot tell. */
   readonly partsMs: Readonly<Record<string, number>>;
 }
 
-interface Target {
-  readonly width: number;
-  readonly height: number;
-  readonly accumulation: GPUTexture;
+/** All that the sorted splats of a picture depend on. */
+interface Sorted {
+  readonly instances: readonly AvatarInstance[];
+  readonly numbers: readonly number[];
 }
 
-/** Clear to transparent black and keep the result. */
-function attachment(view: GPUTextureView): GPURenderPassColorAttachment {
-  return { view, loadOp: "clear", storeOp: "store", clearValue: [0, 0, 0, 0] };
+function isSame<T>(a: readonly T[], b: readonly T[]): boolean {
+  return a.length === b.length && a.every((item, i) => item === b[i]);
 }
 
 /** Row by row `a b` of two 4 x 4 matrices whose last row is 0 0 0 1, first three rows only. */
@@ -61,7 +50,8 @@ export class Renderer {
   private counts = sceneDimensions(0);
   private sortGroups = new Map<Pass["name"], GPUBindGroup>();
   private instanceGroups = new WeakMap<AvatarInstance, Map<Pass["name"], GPUBindGroup>>();
-  private target: Target | undefined;
+  /** What the scene's buffers hold; undefined before the first picture. */
+  private sorted: Sorted | undefined;
   private readonly timer: PassTimer;
 
   constructor(private readonly context: GpuContext) {
@@ -78,7 +68,10 @@ export class Renderer {
     this.timer.timing = timing;
   }
 
-  /** Draws onto the page's canvas, over its backdrop (`stage`: six vec4f, see stage.wgsl). */
+  /**
+   * Draws onto the page's canvas, over its backdrop (`stage`: six vec4f, see stage.wgsl). Where nobody has moved, nor
+   * the camera, since the last picture, the sorted splats are used again.
+   */
   present(
     canvas: GPUTexture,
     instances: readonly AvatarInstance[],
@@ -86,20 +79,17 @@ export class Renderer {
     stage: Float32Array<ArrayBuffer>,
   ): void {
     this.write(this.stage, stage);
-    this.setScene(instances, camera, [0, 0, 0]);
-    const { device } = this.context;
-    const encoder = device.createCommandEncoder();
-    this.target = this.fitting(this.target, camera.width, camera.height);
+    const isNew = this.setScene(instances, camera);
+    const encoder = this.context.device.createCommandEncoder();
     this.timer.start();
-    this.encodeCompute(encoder);
-    this.encodeDraw(encoder, this.target);
-    this.encodeCover(encoder, canvas.createView(), "stage", this.target);
+    if (isNew) this.encodeCompute(encoder);
+    this.encodeStage(encoder, canvas.createView());
     this.submit(encoder);
   }
 
   /** The compute passes of a picture alone, submitted: what benchmarks repeat. */
   compute(instances: readonly AvatarInstance[], camera: Camera): void {
-    this.setScene(instances, camera, [0, 0, 0]);
+    this.setScene(instances, camera);
     const encoder = this.context.device.createCommandEncoder();
     this.timer.start();
     this.encodeCompute(encoder);
@@ -121,13 +111,11 @@ export class Renderer {
       size: bytesPerRow * height,
       usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
     });
-    this.setScene(instances, camera, background);
+    const isNew = this.setScene(instances, camera);
     const encoder = device.createCommandEncoder();
-    const target = this.fitting(undefined, width, height);
     this.timer.start();
-    this.encodeCompute(encoder);
-    this.encodeDraw(encoder, target);
-    this.encodeCover(encoder, output.createView(), "composite", target);
+    if (isNew) this.encodeCompute(encoder);
+    this.encodePlain(encoder, output.createView(), background);
     encoder.copyTextureToBuffer({ texture: output }, { buffer: copied, bytesPerRow }, [width, height]);
     this.submit(encoder);
     try {
@@ -141,7 +129,6 @@ export class Renderer {
     } finally {
       copied.destroy();
       output.destroy();
-      target.accumulation.destroy();
     }
   }
 
@@ -154,11 +141,10 @@ export class Renderer {
   async stats(): Promise<Stats> {
     const models = new Set(this.drawn.map((instance) => instance.model));
     const owned = [...this.buffers.values(), this.stage].reduce((sum, buffer) => sum + buffer.size, 0);
-    const texture = this.target ? 8 * this.target.width * this.target.height : 0;
     const shown = [...models, ...this.drawn].reduce((sum, { bytes }) => sum + bytes, 0);
     const visibleSplats = await this.countVisible();
     await this.timer.settled();
-    return { splats: this.counts.splats, visibleSplats, bytes: owned + texture + shown, partsMs: this.timer.latest };
+    return { splats: this.counts.splats, visibleSplats, bytes: owned + shown, partsMs: this.timer.latest };
   }
 
   /** Gives all graphics memory back that is not the models' and instances'. */
@@ -166,8 +152,6 @@ export class Renderer {
     this.releaseScene();
     this.timer.dispose();
     this.stage.destroy();
-    this.target?.accumulation.destroy();
-    this.target = undefined;
   }
 
   private releaseScene(): void {
@@ -175,6 +159,7 @@ export class Renderer {
     this.buffers.clear();
     this.sortGroups.clear();
     this.instanceGroups = new WeakMap();
+    this.sorted = undefined;
     this.capacity = -1;
   }
 
@@ -182,8 +167,11 @@ export class Renderer {
     this.context.device.queue.writeBuffer(buffer, 0, data);
   }
 
-  /** Uploads who is to be drawn and through which camera; throws where they are too many. */
-  private setScene(instances: readonly AvatarInstance[], camera: Camera, background: readonly number[]): void {
+  /**
+   * Uploads who is to be drawn and through which camera, and tells whether the scene's buffers hold something else and
+   * the compute passes must run. Throws where they are too many.
+   */
+  private setScene(instances: readonly AvatarInstance[], camera: Camera): boolean {
     this.drawn = instances.filter(({ visible }) => visible);
     const numSplats = this.drawn.reduce((sum, instance) => sum + instance.numSplats, 0);
     checkScene(numSplats);
@@ -203,7 +191,6 @@ export class Renderer {
     }
     const view = {
       world_to_camera: T_cam_world.slice(0, 12),
-      background: [...background, 1],
       focal: [K[0]!, K[4]!],
       principal: [K[2]!, K[5]!],
       viewport: [width, height],
@@ -212,6 +199,11 @@ export class Renderer {
       num_splats: numSplats,
     };
     this.write(this.buffers.get("view")!, structBytes("View", view));
+    const people = this.drawn.flatMap(({ poseNumber, numSplats, transform }) => [poseNumber, numSplats, ...transform]);
+    const numbers = [...people, ...T_cam_world, ...K, width, height];
+    const { sorted } = this;
+    this.sorted = { instances: this.drawn, numbers };
+    return !sorted || !isSame(sorted.instances, this.drawn) || !isSame(sorted.numbers, numbers);
   }
 
   /** Makes the scene's buffers where they are missing or too small. */
@@ -223,14 +215,6 @@ export class Renderer {
       if (buffer.scope !== "scene") continue;
       this.buffers.set(buffer.name, this.context.makeBuffer(buffer, this.counts[buffer.dimension]));
     }
-  }
-
-  private fitting(target: Target | undefined, width: number, height: number): Target {
-    if (target?.width === width && target.height === height) return target;
-    target?.accumulation.destroy();
-    const usage = GPUTextureUsage.RENDER_ATTACHMENT | GPUTextureUsage.TEXTURE_BINDING;
-    const size = [width, height];
-    return { width, height, accumulation: this.context.device.createTexture({ size, format: ACCUMULATION_FORMAT, usage }) };
   }
 
   private submit(encoder: GPUCommandEncoder): void {
@@ -265,15 +249,34 @@ export class Renderer {
     }
   }
 
-  private encodeDraw(encoder: GPUCommandEncoder, target: Target): void {
-    const { pipeline, layout } = this.context.draw;
-    const colorAttachments = [attachment(target.accumulation.createView())];
-    const pass = encoder.beginRenderPass({ colorAttachments, ...this.timer.writes("draw") });
+  /** The page's backdrop and the splats over it, in one pass: the picture's pixels are written once. */
+  private encodeStage(encoder: GPUCommandEncoder, view: GPUTextureView): void {
+    const { pipeline, layout } = this.context.stage;
+    const pass = this.beginPicture(encoder, view, [0, 0, 0, 0]);
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, this.context.bind(layout, STAGE_BINDINGS, new Map([...this.buffers, ["stage", this.stage]])));
+    pass.draw(3);
+    this.drawSplats(pass, this.context.draw);
+    pass.end();
+  }
+
+  /** The splats over one colour. */
+  private encodePlain(encoder: GPUCommandEncoder, view: GPUTextureView, background: readonly number[]): void {
+    const pass = this.beginPicture(encoder, view, [...background, 1]);
+    this.drawSplats(pass, this.context.drawOutput);
+    pass.end();
+  }
+
+  private beginPicture(encoder: GPUCommandEncoder, view: GPUTextureView, clearValue: number[]): GPURenderPassEncoder {
+    const colorAttachments = [{ view, clearValue, loadOp: "clear", storeOp: "store" } as const];
+    return encoder.beginRenderPass({ colorAttachments, ...this.timer.writes("draw") });
+  }
+
+  private drawSplats(pass: GPURenderPassEncoder, { pipeline, layout }: GpuContext["draw"]): void {
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, this.context.bind(layout, DRAW_BINDINGS, this.buffers));
     pass.setIndexBuffer(this.context.indices, "uint16");
     pass.drawIndexedIndirect(this.buffers.get("arguments")!, 0);
-    pass.end();
   }
 
   private dispatchSort(compute: GPUComputePassEncoder, pass: Extract<Pass, { stage: "sort" }>): void {
@@ -302,22 +305,6 @@ export class Renderer {
     const { counts } = instance.model;
     const isLeveled = pass.groups === "instance_groups";
     compute.dispatchWorkgroups(isLeveled ? Math.ceil(instance.numSplats / GROUP_SIZE) : counts[pass.groups]);
-  }
-
-  private encodeCover(
-    encoder: GPUCommandEncoder,
-    view: GPUTextureView,
-    kind: "composite" | "stage",
-    { accumulation }: Target,
-  ): void {
-    const { pipeline, layout } = this.context[kind];
-    const bindings = kind === "stage" ? STAGE_BINDINGS : COMPOSITE_BINDINGS;
-    const buffers = new Map([...this.buffers, ["stage", this.stage] as const]);
-    const pass = encoder.beginRenderPass({ colorAttachments: [attachment(view)], ...this.timer.writes("composite") });
-    pass.setPipeline(pipeline);
-    pass.setBindGroup(0, this.context.bind(layout, bindings, buffers, accumulation));
-    pass.draw(3);
-    pass.end();
   }
 
   private async countVisible(): Promise<number> {

@@ -1,5 +1,4 @@
 /** The WGSL sources, inlined by the build. The type makes a pass without its shader a compile error. */
-import composite from "../../wgsl/composite.wgsl";
 import draw from "../../wgsl/draw.wgsl";
 import features from "../../wgsl/features.wgsl";
 import nodes from "../../wgsl/nodes.wgsl";
@@ -10,10 +9,9 @@ import sortScatter from "../../wgsl/sort_scatter.wgsl";
 import stage from "./stage.wgsl";
 import type { PASSES } from "./generated";
 
-export type ShaderName = (typeof PASSES)[number]["shader"] | "composite.wgsl" | "draw.wgsl" | "stage.wgsl";
+export type ShaderName = (typeof PASSES)[number]["shader"] | "draw.wgsl" | "stage.wgsl";
 
 export const SHADERS: Record<ShaderName, string> = {
-  "composite.wgsl": composite,
   "draw.wgsl": draw,
   "features.wgsl": features,
   "nodes.wgsl": nodes,

@@ -1,13 +1,12 @@
-// Lays the accumulated picture over the page's backdrop: a light wall, a floor with faint lines, soft shadows under
-// the feet; or over one colour, which may let the page shine through. Only the page has it; pictures that are compared
-// with other renderers use composite.wgsl.
-// Reads:  view, accumulation (premultiplied), stage
+// Draws the page's backdrop, which the splats are blended over: a light wall, a floor with faint lines, soft shadows
+// under the feet; or one colour, which may let the page shine through. Only the page has it; pictures that are compared
+// with other renderers are drawn over plain colours.
+// Reads:  view, stage
 // Writes: the canvas, premultiplied
 // One fragment per pixel (one triangle that covers the screen).
 
 struct View {
   world_to_camera: array<vec4f, 3>,
-  background: vec4f,
   focal: vec2f,
   principal: vec2f,
   viewport: vec2f,
@@ -27,8 +26,7 @@ const LINE_SPACING = 0.5;  // metres
 const LINE_STRENGTH = 0.055;
 
 @group(0) @binding(0) var<uniform> view: View;
-@group(0) @binding(1) var accumulation: texture_2d<f32>;
-@group(0) @binding(2) var<uniform> stage: Stage;
+@group(0) @binding(1) var<uniform> stage: Stage;
 
 @vertex
 fn vertex(@builtin(vertex_index) index: u32) -> @builtin(position) vec4f {
@@ -82,11 +80,9 @@ fn floor_shade(pixel: vec2f) -> vec2f {
 
 @fragment
 fn fragment(@builtin(position) position: vec4f) -> @location(0) vec4f {
-  let accumulated = textureLoad(accumulation, vec2i(position.xy), 0);
   let shade = floor_shade(position.xy);
   // half a step of noise, or the gradient shows its 8-bit steps
   let noise = fract(52.9829189 * fract(dot(position.xy, vec2f(0.06711056, 0.00583715)))) - 0.5;
   let room = vec4f(wall(position.xy) * (1.0 - shade.x) * (1.0 - shade.y) + noise / 255.0, 1.0);
-  let backdrop = select(room, stage.color, stage.center.w == 0.0);
-  return accumulated + (1.0 - accumulated.a) * backdrop;
+  return select(room, stage.color, stage.center.w == 0.0);
 }
