@@ -76,24 +76,18 @@ export const MAX_BINDING_BYTES = 134217728 as const;
 /** Most workgroups of a dispatch that WebGPU promises. */
 export const MAX_GROUPS = 65535 as const;
 
-/** Format of the texture that splats are blended in. */
-export const ACCUMULATION_FORMAT = "rgba16float" as const;
-
 /** Sections that share the buffer `bases`. */
 export const JOINED = ["rotation_basis", "scale_basis", "color_basis"] as const;
 
 /** Bindings of draw.wgsl. */
 export const DRAW_BINDINGS = ["uniform:view", "read:splats", "read:order", "read:frame_state"] as const;
 
-/** Bindings of composite.wgsl. */
-export const COMPOSITE_BINDINGS = ["uniform:view", "texture:accumulation"] as const;
-
 /** Uniform structs: bytes, and per field its byte offset and kind of number. */
 export const STRUCTS = {
   Model: { size: 208, fields: { position_low: [0, "f32"], position_step: [16, "f32"], num_gaussians: [32, "u32"], num_nodes: [36, "u32"], num_head_parts: [40, "u32"], num_pose_inputs: [44, "u32"], basis_size: [48, "u32"], num_layers: [52, "u32"], leaky_relu_slope: [56, "f32"], scale_basis: [60, "u32"], color_basis: [64, "u32"], layers: [80, "u32"] } },
   PoseInput: { size: 3152, fields: { joints: [0, "f32"], inputs: [2640, "f32"] } },
   Instance: { size: 64, fields: { model_to_camera: [0, "f32"], first_splat: [48, "u32"], num_splats: [52, "u32"], enlarge: [56, "f32"] } },
-  View: { size: 112, fields: { world_to_camera: [0, "f32"], background: [48, "f32"], focal: [64, "f32"], principal: [72, "f32"], viewport: [80, "f32"], near_plane: [88, "f32"], blur: [92, "f32"], num_splats: [96, "u32"] } },
+  View: { size: 96, fields: { world_to_camera: [0, "f32"], focal: [48, "f32"], principal: [56, "f32"], viewport: [64, "f32"], near_plane: [72, "f32"], blur: [76, "f32"], num_splats: [80, "u32"] } },
 } as const;
 
 /** GPU buffers of `stride * dimension` bytes, or of a section. */
@@ -110,7 +104,7 @@ export const BUFFERS = [
   {"name": "instance", "scope": "instance", "fill": "uniform", "stride": 64, "dimension": "one"},
   {"name": "features", "scope": "instance", "fill": "work", "stride": 4, "dimension": "features"},
   {"name": "node_displacement", "scope": "instance", "fill": "work", "stride": 16, "dimension": "nodes"},
-  {"name": "view", "scope": "scene", "fill": "uniform", "stride": 112, "dimension": "one"},
+  {"name": "view", "scope": "scene", "fill": "uniform", "stride": 96, "dimension": "one"},
   {"name": "splats", "scope": "scene", "fill": "work", "stride": 32, "dimension": "splats"},
   {"name": "depths", "scope": "scene", "fill": "work", "stride": 4, "dimension": "splats"},
   {"name": "frame_state", "scope": "scene", "fill": "work", "stride": 16, "dimension": "one"},
