@@ -17,6 +17,7 @@ from nerfstudio_mobavatar.dataparsers.base import CaptureDataParser, CaptureData
 from nerfstudio_mobavatar.dataparsers.dna_rendering import DNARenderingDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dreams import DreamsDataParserConfig
 from nerfstudio_mobavatar.dataparsers.generic import GenericDataParserConfig
+from nerfstudio_mobavatar.dataparsers.mvhumannet import MVHumanNetDataParserConfig
 from nerfstudio_mobavatar.dataparsers.people_snapshot import PeopleSnapshotDataParserConfig
 from nerfstudio_mobavatar.dataparsers.thuman4 import THuman4DataParserConfig
 from nerfstudio_mobavatar.dataparsers.zju_mocap import ZJUMoCapDataParserConfig
@@ -46,6 +47,7 @@ LAYOUTS = (
     Layout("dreams", ("cameras.json", "smplx.npz", "videos"), DreamsDataParserConfig),
     Layout("zju-mocap", ("annots.npy",), ZJUMoCapDataParserConfig),
     Layout("people-snapshot", ("cameras.npz", "images", "masks", "poses*.npz"), PeopleSnapshotDataParserConfig),
+    Layout("mvhumannet", ("camera_extrinsics.json", "camera_scale.pkl"), MVHumanNetDataParserConfig),
     Layout("generic", ("images", "masks", "body.npz"), GenericDataParserConfig),
 )
 """Known layouts, the most specific first."""

@@ -12,6 +12,7 @@ from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dna_rendering import DNARenderingDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dreams import DreamsDataParserConfig
 from nerfstudio_mobavatar.dataparsers.generic import GenericDataParserConfig
+from nerfstudio_mobavatar.dataparsers.mvhumannet import MVHumanNetDataParserConfig
 from nerfstudio_mobavatar.dataparsers.people_snapshot import PeopleSnapshotDataParserConfig
 from nerfstudio_mobavatar.dataparsers.thuman4 import THuman4DataParserConfig
 from nerfstudio_mobavatar.dataparsers.zju_mocap import ZJUMoCapDataParserConfig
@@ -33,6 +34,9 @@ dna_rendering = DataParserSpecification(
 )
 dreams = DataParserSpecification(
     config=DreamsDataParserConfig(), description="Capture of a person in the layout of DREAMS-Avatar (videos)."
+)
+mvhumannet = DataParserSpecification(
+    config=MVHumanNetDataParserConfig(), description="Capture of a person in the layout of MVHumanNet."
 )
 people_snapshot = DataParserSpecification(
     config=PeopleSnapshotDataParserConfig(),

@@ -120,7 +120,17 @@ print(*sorted(point.name for point in points))
 print(parser.__file__)
 """
     names, parser = run([str(overlay / "python"), "-c", code], cwd=tmp_path).stdout.strip().splitlines()[-2:]
-    layouts = {"avatarrex", "thuman4", "actorshq", "dna-rendering", "dreams", "generic", "zju-mocap", "people-snapshot"}
+    layouts = {
+        "avatarrex",
+        "thuman4",
+        "actorshq",
+        "dna-rendering",
+        "dreams",
+        "generic",
+        "mvhumannet",
+        "zju-mocap",
+        "people-snapshot",
+    }
     assert {"mobavatar", "mobavatar-tiny", *layouts} <= set(names.split())
     assert names.split().count("mobavatar") == 2  # the method and the console script
     assert Path(parser).is_relative_to(overlay.parent)

@@ -13,6 +13,7 @@ from nerfstudio_mobavatar.dataparsers.base import CaptureDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dna_rendering import DNARenderingDataParserConfig
 from nerfstudio_mobavatar.dataparsers.dreams import DreamsDataParserConfig
 from nerfstudio_mobavatar.dataparsers.generic import GenericDataParserConfig
+from nerfstudio_mobavatar.dataparsers.mvhumannet import MVHumanNetDataParserConfig
 from nerfstudio_mobavatar.dataparsers.people_snapshot import PeopleSnapshotDataParserConfig
 from nerfstudio_mobavatar.dataparsers.thuman4 import THuman4DataParserConfig
 from nerfstudio_mobavatar.dataparsers.zju_mocap import ZJUMoCapDataParserConfig
@@ -23,6 +24,7 @@ from tests.layouts import (
     write_dna_rendering,
     write_dreams,
     write_generic,
+    write_mvhumannet,
     write_people_snapshot,
     write_thuman4,
     write_zju_mocap,
@@ -111,6 +113,8 @@ ROWS = (
     Row("people_snapshot_custom", "people-snapshot", write_people_snapshot.write_custom, PeopleSnapshotDataParserConfig,
         truth=partial(smpl_truth, write_people_snapshot.one_camera), options=SMPL, cross_layout=False,
         notes=("poses from poses_optimized.npz", *CARRIED_OVER)),
+    Row("mvhumannet", "mvhumannet", write_mvhumannet.write, MVHumanNetDataParserConfig,
+        truth=write_mvhumannet.pca_truth, notes=("1 of the 5 calibrated cameras have no pictures",)),
     Row("generic_json", "generic", write_generic.write_json, GenericDataParserConfig, truth=lens_truth),
     Row("generic_opencv", "generic", write_generic.write_opencv, GenericDataParserConfig, truth=lens_truth),
     Row("generic_transforms", "generic", write_generic.write_transforms, GenericDataParserConfig, truth=lens_truth),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -95,7 +96,7 @@ def make_truth(smpl: bool = False, frames: int = FRAMES, cameras: int = CAMERAS)
     fit = BodyFit(*(x.astype(np.float32) for x in (pose, transl, expression, betas)))
     points = body_points(fit, load_body("open"))
     views = tuple(_camera(c, points.mean((0, 1)).numpy().astype(np.float64)) for c in range(cameras))
-    rgb, alpha = _draw(views, points)
+    rgb, alpha = draw(views, points)
     return Truth(views, fit, rgb, alpha)
 
 
@@ -131,7 +132,7 @@ def shrink(picture: np.ndarray, factor: int) -> np.ndarray:
 def save_picture(path: Path, pixels: np.ndarray) -> None:
     """Write one picture or matte; `.jpg` in high quality, `.png` exactly."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    options = {"quality": 95, "subsampling": 0} if path.suffix == ".jpg" else {}
+    options: dict[str, Any] = {"quality": 95, "subsampling": 0} if path.suffix == ".jpg" else {}
     Image.fromarray(pixels).save(path, **options)
 
 
@@ -168,7 +169,7 @@ def _camera(c: int, target: np.ndarray) -> CaptureCamera:
     return CaptureCamera(f"{22010700 + 3 * c}", K, T, WIDTH, HEIGHT, np.zeros(5))
 
 
-def _draw(cameras: tuple[CaptureCamera, ...], points: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def draw(cameras: tuple[CaptureCamera, ...], points: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Pictures and mattes of all cameras and frames, [c, t, h, w, (3)]."""
     body = load_body("open")
     rest = body.v_template.numpy()
@@ -193,6 +194,6 @@ def _undistorted_pixels(camera: CaptureCamera) -> tuple[np.ndarray, np.ndarray]:
     K = to_opencv_pixels(camera.K)
     grid = np.stack(np.meshgrid(np.arange(camera.width), np.arange(camera.height)), -1).reshape(-1, 1, 2)
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9)
-    ideal = cv2.undistortPointsIter(grid.astype(np.float64), K, camera.distortion, None, K, stop)
+    ideal = cv2.undistortPointsIter(grid.astype(np.float64), K, camera.distortion, np.eye(3), K, stop)
     x, y = ideal.reshape(camera.height, camera.width, 2).astype(np.float32).transpose(2, 0, 1)
     return np.ascontiguousarray(x), np.ascontiguousarray(y)
