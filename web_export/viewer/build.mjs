@@ -1,7 +1,8 @@
 // Bundles src/main.ts and the page around it into dist/ (`npm run build`), or tests and benchmarks into build/, or says how
-// large the modules for other pages are (`--sizes`).
+// large the modules for other pages are (`--sizes`), or writes these modules into package/ for npm (`--package`).
 // Output depends on the sources and the locked esbuild only, so that the committed dist/ can be checked byte by byte.
 import { copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
 import { gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
 
@@ -61,10 +62,24 @@ async function buildTests() {
   await esbuild.build({ ...common, entryPoints, outdir: "build", format: "esm", platform: "node", outExtension: { ".js": ".mjs" } });
 }
 
-/** Benchmarks that run the page's own sources outside a browser (tests/bench/runtime.py). */
+/** Benchmarks that run the page's own sources outside a browser (tests/bench/runtime.py) or beside others (browser.py). */
 async function buildBench() {
-  const entryPoints = ["../../tests/bench/dawn.ts"];
-  await esbuild.build({ ...common, entryPoints, outfile: "build/dawn.mjs", format: "esm", platform: "node" });
+  const build = (name, options) =>
+    esbuild.build({ ...common, ...options, entryPoints: [`../../tests/bench/${name}.ts`], format: "esm" });
+  await build("dawn", { outfile: "build/dawn.mjs", platform: "node" });
+  await build("ours", { outfile: "build/ours.js" });
+}
+
+/** The modules and their types for npm (`npm pack`). Only the entries' declarations are kept: they name nothing but api.ts. */
+async function buildPackage() {
+  await rm("package", { recursive: true, force: true });
+  const entryPoints = ["src/mobile-avatar.ts", "src/core.ts"];
+  await esbuild.build({ ...common, entryPoints, outdir: "package", format: "esm", minify: true });
+  const options = ["--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--rootDir", "../..", "--outDir", "build/types"];
+  execFileSync("node_modules/.bin/tsc", ["-p", ".", ...options], { stdio: "inherit" });
+  for (const name of ["mobile-avatar", "core", "api"])
+    await copyFile(`build/types/web_export/viewer/src/${name}.d.ts`, `package/${name}.d.ts`);
+  await copyFile("../../LICENSE", "package/LICENSE");
 }
 
 /** What tests/test_viewer_gpu.py drives in Chromium, as one script of the folder given. */
@@ -73,5 +88,5 @@ async function buildHarness() {
   await esbuild.build({ ...common, entryPoints: ["test/gpu.ts"], outfile, format: "iife", globalName: "gpu" });
 }
 
-const builds = { "--tests": buildTests, "--bench": buildBench, "--sizes": measure, "--harness": buildHarness };
+const builds = { "--package": buildPackage, "--tests": buildTests, "--bench": buildBench, "--sizes": measure, "--harness": buildHarness };
 await (builds[process.argv[2]] ?? buildPage)();
