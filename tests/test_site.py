@@ -12,6 +12,7 @@ import pytest
 from nerfstudio_mobavatar import cli, serve
 from nerfstudio_mobavatar.view import find_pages
 from nerfstudio_mobavatar.web_export import bundle, export, pose_sequence, site
+from nerfstudio_mobavatar.web_export.motions import MOTION_FILE
 
 from .browser import NO_CHROMIUM, avatar_page, browser, chromium
 from .synthetic_avatar import SyntheticAvatar, walking_pose
@@ -26,7 +27,7 @@ def make_avatar(folder: Path, color: tuple[int, int, int] | None) -> Path:
     folder.mkdir()
     arrays = SyntheticAvatar(num_gaussians=400, num_nodes=40, num_kept=50, num_parts=8).build()
     (folder / export.AVATAR_FILE).write_bytes(bundle.encode(arrays))
-    pose_sequence.write(folder / export.MOTION_FILE, [walking_pose(x) for x in (0.0, 1.0)], [0, 1])
+    pose_sequence.write(folder / MOTION_FILE, [walking_pose(x) for x in (0.0, 1.0)], [0, 1])
     if color:
         assert cv2.imwrite(str(folder / export.POSTER_FILE), np.full((96, 72, 3), color[::-1], np.uint8))
     (folder / "motions").mkdir()
@@ -64,7 +65,7 @@ def test_writes_one_viewer_and_a_folder_for_each(subjects: list[Path], tmp_path:
     assert run_site(monkeypatch, out, *subjects, "--title", "Our <people>") == ""
     assert "3 avatars" in capsys.readouterr().out
     dist = {f"viewer/{path.name}" for path in (Path(export.__file__).parent / "viewer/dist").iterdir()}
-    avatar = {export.AVATAR_FILE, export.MOTION_FILE, "index.html", "motions/wave.json"}
+    avatar = {export.AVATAR_FILE, MOTION_FILE, "index.html", "motions/wave.json"}
     expected = {"index.html", "gallery.css"} | dist - {"viewer/index.html"}
     for folder, files in (("Anne-b-Bo", avatar | {"poster.jpg"}), ("bo", avatar | {"poster.jpg"}), ("BO-2", avatar)):
         expected |= {f"{folder}/{name}" for name in files}
@@ -100,7 +101,7 @@ def test_leaves_hidden_files_links_and_old_viewers_behind(subjects: list[Path], 
     (source / "old.mjs").write_text("")
     site.copy_avatar(source, tmp_path / "target")
     assert files_of(tmp_path / "target") == {
-        export.AVATAR_FILE, export.MOTION_FILE, export.POSTER_FILE, "motions/wave.json"
+        export.AVATAR_FILE, MOTION_FILE, export.POSTER_FILE, "motions/wave.json"
     }  # fmt: skip
 
 
