@@ -1,6 +1,7 @@
 """The `mobavatar` command: everything that is not already one of nerfstudio's commands."""
 
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +36,8 @@ class Info:
 
 def main() -> None:
     """Entry point. User errors end with their message and exit code 1, not with a stack trace."""
+    # nerfstudio 1.1.5 uses it while it is imported; whoever runs a command can do nothing about it
+    warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
     from .body_file import BodyFileError
     from .capture import CaptureError
     from .convert_capture import ConvertCapture

@@ -19,6 +19,8 @@ from .browser import NO_CHROMIUM, avatar_page, browser, chromium
 
 NAMES = ["192.0.2.7", "10.1.2.3", "localhost", "a-machine"]
 SECONDS = 20
+DETECTOR = cv2.QRCodeDetectorAruco
+"""OpenCV's other detector does not find one code in 400, whose text depends on the port."""
 
 
 def test_addresses_are_those_of_the_network() -> None:
@@ -86,7 +88,7 @@ def test_qr_code_reads_back() -> None:
     text = "https://192.168.178.42:7010/a%20person/"
     code = lan.qr_code(text)
     assert max(map(len, code.splitlines())) <= 40, "fits a terminal"
-    found, *_ = cv2.QRCodeDetector().detectAndDecode(picture_of(code))
+    found, *_ = DETECTOR().detectAndDecode(picture_of(code))
     assert found == text
 
 
@@ -116,7 +118,7 @@ def test_view_lan_serves_the_network_over_https(page: Path, tmp_path: Path) -> N
         with urllib.request.urlopen(address, timeout=SECONDS, context=trust) as answer:
             assert b"A page" in answer.read()
         code = "".join(line for line in lines if line.strip() and set(line) <= set(" ▀▄█\n"))
-        assert cv2.QRCodeDetector().detectAndDecode(picture_of(code))[0] == address
+        assert DETECTOR().detectAndDecode(picture_of(code))[0] == address
     finally:
         process.kill()
         process.wait()
