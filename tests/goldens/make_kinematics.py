@@ -43,8 +43,9 @@ def _avatar(skeleton: dict[str, np.ndarray]) -> bundle.AvatarArrays:
     """An avatar of no Gaussians around the skeleton; its network takes 63 pose numbers and 10 of expression."""
     values: dict[str, Any] = {f.name: np.zeros(0, np.float32) for f in fields(bundle.AvatarArrays)}
     values["input_range"] = None
-    network = {"mlp_weights": (np.zeros((1, 8, 73), np.float32),), "mlp_biases": (np.zeros((1, 8), np.float32),)}
-    return bundle.AvatarArrays(**values | skeleton | network | {"num_head_parts": 1, "num_pose_inputs": 63, "meta": {}})
+    values |= skeleton
+    values["mlp_weights"], values["mlp_biases"] = (np.zeros((1, 8, 73), np.float32),), (np.zeros((1, 8), np.float32),)
+    return bundle.AvatarArrays(**values | {"num_head_parts": 1, "num_pose_inputs": 63, "meta": {}})
 
 
 def goldens() -> dict[str, Any]:
