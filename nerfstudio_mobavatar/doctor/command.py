@@ -6,21 +6,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ..capture import CaptureError
-from ..dataparsers.base import CaptureDataParserConfig
-from ..dataparsers.detect import LAYOUTS, AutoDataParserConfig
 from .examination import Examination
 from .examine import examine
 from .findings import Finding, exit_code
-from .reading import Reading, load_body_for, read_as_far_as_possible
 from .report import as_json, print_report
 from .survey import survey
+
+if TYPE_CHECKING:  # parsers import nerfstudio, which takes seconds: only when a capture is read
+    from ..dataparsers.base import CaptureDataParserConfig
+    from .reading import Reading
 
 
 @dataclass
@@ -79,6 +80,8 @@ class Doctor:
             return [Finding("doctor-failed", "error", str(self.folder), what, advice), *survey(self.folder)], None
 
     def _run(self) -> tuple[list[Finding], Examination | None]:
+        from .reading import load_body_for, read_as_far_as_possible
+
         with progress_bars() as progress:
             with progress("reading the calibration, the fit and the folders", 1) as advance:
                 reading = read_as_far_as_possible(self.parser_config())
@@ -113,8 +116,10 @@ class Doctor:
             return
         yield from fix(self.fix, exam, self.shift_cameras)
 
-    def parser_config(self) -> CaptureDataParserConfig:
+    def parser_config(self) -> "CaptureDataParserConfig":
         """The parser of the layout with the options given here."""
+        from ..dataparsers.detect import LAYOUTS, AutoDataParserConfig
+
         names = ("body", "flat_hand_mean", "skip_cameras", "drop_frames", "test_cameras", "test_frames")
         options: dict[str, Any] = {"data": self.folder} | {name: getattr(self, name) for name in names}
         if self.layout == "auto":
@@ -125,7 +130,7 @@ class Doctor:
         return known[self.layout](**options)
 
 
-def _rest_note(reading: Reading) -> list[Finding]:
+def _rest_note(reading: "Reading") -> list[Finding]:
     if not reading.refusals or reading.capture is None:
         return []
     options = " ".join(reading.without)
