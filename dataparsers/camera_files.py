@@ -116,6 +116,28 @@ def _read_transforms(path: Path) -> CameraFile:
 
 
 def _read_colmap(path: Path) -> CameraFile:
+    folder, images = read_colmap_images(path)
+    entries: dict[str, dict[str, Any]] = {}
+    for name, image in _named([PurePosixPath(image.name) for image in images], images):
+        _add(folder, entries, name, image.T_cam_world, image.lens)
+    return CameraFile(folder, entries, 0.0)
+
+
+@dataclass(frozen=True)
+class ColmapImage:
+    """One registered picture of a COLMAP model."""
+
+    name: str
+    T_cam_world: Float[ndarray, "4 4"]
+    """In COLMAP's units."""
+    lens: dict[str, Any]
+    """`K` (pixel centres at half-integers), `distCoeff` and `imgSize`."""
+
+
+def read_colmap_images(path: Path) -> tuple[Path, list[ColmapImage]]:
+    """Pictures of the COLMAP model, text or binary, in `path/0` or `path`, and the folder it was read from.
+
+    Raises `CaptureError` where there is none, or a camera model that pictures must be undistorted for."""
     from nerfstudio.data.utils import colmap_parsing_utils as colmap
     from nerfstudio.process_data.colmap_utils import parse_colmap_camera_params
 
@@ -136,8 +158,8 @@ def _read_colmap(path: Path) -> CameraFile:
             f"{folder}: expected COLMAP's cameras and images (.bin or .txt), found that they cannot be read "
             f"({type(error).__name__}: {error}). Export the model again."
         ) from error
-    entries: dict[str, dict[str, Any]] = {}
-    for name, image in _named([PurePosixPath(image.name) for image in images], images):
+    out = []
+    for image in images:
         T = np.eye(4)
         T[:3, :3], T[:3, 3] = colmap.qvec2rotmat(image.qvec), image.tvec
         lens = lenses[image.camera_id]
@@ -146,8 +168,8 @@ def _read_colmap(path: Path) -> CameraFile:
                 f"{folder}: expected a pinhole or OPENCV camera for {image.name}, found {lens['camera_model']}. "
                 "Undistort the images (colmap image_undistorter)."
             )
-        _add(folder, entries, name, T, _nerfstudio_lens(folder, name, lens))
-    return CameraFile(folder, entries, 0.0)
+        out.append(ColmapImage(image.name, T, _nerfstudio_lens(folder, image.name, lens)))
+    return folder, out
 
 
 def _named(paths: list[PurePosixPath], items: list[Any]) -> list[tuple[str, Any]]:

@@ -18,6 +18,7 @@ from nerfstudio_mobavatar.dataparsers.dna_rendering import DNARenderingDataParse
 from nerfstudio_mobavatar.dataparsers.dreams import DreamsDataParserConfig
 from nerfstudio_mobavatar.dataparsers.generic import GenericDataParserConfig
 from nerfstudio_mobavatar.dataparsers.mvhumannet import MVHumanNetDataParserConfig
+from nerfstudio_mobavatar.dataparsers.neuman import NeuManDataParserConfig
 from nerfstudio_mobavatar.dataparsers.people_snapshot import PeopleSnapshotDataParserConfig
 from nerfstudio_mobavatar.dataparsers.thuman4 import THuman4DataParserConfig
 from nerfstudio_mobavatar.dataparsers.zju_mocap import ZJUMoCapDataParserConfig
@@ -48,6 +49,8 @@ LAYOUTS = (
     Layout("zju-mocap", ("annots.npy",), ZJUMoCapDataParserConfig),
     Layout("people-snapshot", ("cameras.npz", "images", "masks", "poses*.npz"), PeopleSnapshotDataParserConfig),
     Layout("mvhumannet", ("camera_extrinsics.json", "camera_scale.pkl"), MVHumanNetDataParserConfig),
+    Layout("neuman", ("images", "sparse", "alignments.npy"), NeuManDataParserConfig),
+    Layout("neuman", ("images", "sparse", "4d_humans/smpl_optimized_aligned_scale.npz"), NeuManDataParserConfig),
     Layout("generic", ("images", "masks", "body.npz"), GenericDataParserConfig),
 )
 """Known layouts, the most specific first."""

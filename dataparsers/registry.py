@@ -13,6 +13,7 @@ from nerfstudio_mobavatar.dataparsers.dna_rendering import DNARenderingDataParse
 from nerfstudio_mobavatar.dataparsers.dreams import DreamsDataParserConfig
 from nerfstudio_mobavatar.dataparsers.generic import GenericDataParserConfig
 from nerfstudio_mobavatar.dataparsers.mvhumannet import MVHumanNetDataParserConfig
+from nerfstudio_mobavatar.dataparsers.neuman import NeuManDataParserConfig
 from nerfstudio_mobavatar.dataparsers.people_snapshot import PeopleSnapshotDataParserConfig
 from nerfstudio_mobavatar.dataparsers.thuman4 import THuman4DataParserConfig
 from nerfstudio_mobavatar.dataparsers.zju_mocap import ZJUMoCapDataParserConfig
@@ -37,6 +38,10 @@ dreams = DataParserSpecification(
 )
 mvhumannet = DataParserSpecification(
     config=MVHumanNetDataParserConfig(), description="Capture of a person in the layout of MVHumanNet."
+)
+neuman = DataParserSpecification(
+    config=NeuManDataParserConfig(),
+    description="Video of a person by one moving camera, in the layout of NeuMan or HUGS (SMPL).",
 )
 people_snapshot = DataParserSpecification(
     config=PeopleSnapshotDataParserConfig(),

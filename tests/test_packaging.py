@@ -129,6 +129,7 @@ print(parser.__file__)
         "generic",
         "mvhumannet",
         "zju-mocap",
+        "neuman",
         "people-snapshot",
     }
     assert {"mobavatar", "mobavatar-tiny", *layouts} <= set(names.split())

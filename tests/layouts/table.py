@@ -14,6 +14,7 @@ from nerfstudio_mobavatar.dataparsers.dna_rendering import DNARenderingDataParse
 from nerfstudio_mobavatar.dataparsers.dreams import DreamsDataParserConfig
 from nerfstudio_mobavatar.dataparsers.generic import GenericDataParserConfig
 from nerfstudio_mobavatar.dataparsers.mvhumannet import MVHumanNetDataParserConfig
+from nerfstudio_mobavatar.dataparsers.neuman import NeuManDataParserConfig
 from nerfstudio_mobavatar.dataparsers.people_snapshot import PeopleSnapshotDataParserConfig
 from nerfstudio_mobavatar.dataparsers.thuman4 import THuman4DataParserConfig
 from nerfstudio_mobavatar.dataparsers.zju_mocap import ZJUMoCapDataParserConfig
@@ -25,6 +26,7 @@ from tests.layouts import (
     write_dreams,
     write_generic,
     write_mvhumannet,
+    write_neuman,
     write_people_snapshot,
     write_thuman4,
     write_zju_mocap,
@@ -113,6 +115,12 @@ ROWS = (
     Row("people_snapshot_custom", "people-snapshot", write_people_snapshot.write_custom, PeopleSnapshotDataParserConfig,
         truth=partial(smpl_truth, write_people_snapshot.one_camera), options=SMPL, cross_layout=False,
         notes=("poses from poses_optimized.npz", *CARRIED_OVER)),
+    Row("neuman", "neuman", write_neuman.write, NeuManDataParserConfig,
+        truth=partial(smpl_truth, write_neuman.in_the_camera), options=SMPL, cross_layout=False,
+        notes=("poses from smpl_output_optimized.pkl", "The camera moves", "1 of the 7 images", *CARRIED_OVER)),
+    Row("neuman_hugs", "neuman", write_neuman.write_hugs, NeuManDataParserConfig,
+        truth=partial(smpl_truth, write_neuman.in_the_camera), options=SMPL, cross_layout=False,
+        notes=("poses and masks of HUGS", *CARRIED_OVER)),
     Row("mvhumannet", "mvhumannet", write_mvhumannet.write, MVHumanNetDataParserConfig,
         truth=write_mvhumannet.pca_truth, notes=("1 of the 5 calibrated cameras have no pictures",)),
     Row("generic_json", "generic", write_generic.write_json, GenericDataParserConfig, truth=lens_truth),
