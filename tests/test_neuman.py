@@ -11,6 +11,7 @@ import pytest
 
 from nerfstudio_mobavatar.capture import CaptureError
 from nerfstudio_mobavatar.dataparsers.neuman import NeuManDataParserConfig
+from nerfstudio_mobavatar.dataparsers.safe_pickle import load_plain
 from tests.layouts import smpl_model, write_neuman
 from tests.layouts.truth import make_truth, save_picture
 from tests.layouts.write_zju_mocap import save_object
@@ -46,7 +47,7 @@ def edit_npz(path: Path, **changes: Any) -> None:
 
 
 def edit_alignments(folder: Path, change: Callable[[dict[str, np.ndarray]], Any]) -> None:
-    content = np.load(folder / ALIGNMENTS, allow_pickle=True).item()  # the test's own file
+    content = load_plain(folder / ALIGNMENTS)
     change(content)
     save_object(folder / ALIGNMENTS, content)
 
