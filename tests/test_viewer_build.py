@@ -5,6 +5,7 @@ import importlib.util
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -82,9 +83,12 @@ def test_page_asks_nobody_else() -> None:
         assert "http://" not in text and "https://" not in text and "//cdn" not in text, path.name
 
 
-def test_generated_typescript_is_current() -> None:
-    assert gen_ts.GENERATED.read_text() == gen_ts.generate(), (
-        f"{gen_ts.GENERATED.name} is old: run 'python -m nerfstudio_mobavatar.web_export.gen_ts', then build the viewer"
+@pytest.mark.parametrize(
+    ("file", "text"), [(gen_ts.GENERATED, gen_ts.generate), (gen_ts.POSING, gen_ts.generate_posing)]
+)
+def test_generated_typescript_is_current(file: Path, text: Callable[[], str]) -> None:
+    assert file.read_text() == text(), (
+        f"{file.name} is old: run 'python -m nerfstudio_mobavatar.web_export.gen_ts', then build the viewer"
     )
 
 
@@ -113,7 +117,7 @@ def assert_same(found: Any, expected: Any, where: str) -> None:
         assert found == expected, where
 
 
-@pytest.mark.parametrize("name", ["kinematics", "layout"])
+@pytest.mark.parametrize("name", ["kinematics", "layout", "posing"])
 def test_goldens_are_current(name: str) -> None:
     module = script(f"make_{name}")
     expected = json.loads((GOLDENS / f"{name}.json").read_text())

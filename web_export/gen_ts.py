@@ -1,4 +1,4 @@
-"""Writes `viewer/src/generated.ts` from the Python schema, so that the page and the exporter cannot drift apart.
+"""Writes `viewer/src/generated.ts` and `viewer/src/posing/table.ts` from Python, so that the two cannot drift apart.
 
 Run `python -m nerfstudio_mobavatar.web_export.gen_ts`; a test compares the committed file with what this prints.
 """
@@ -8,9 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from nerfstudio_mobavatar.motion.joint_names import NAMES
+from nerfstudio_mobavatar.posing import edit, ik, limits
+
 from . import bundle, layout
 
 GENERATED = Path(__file__).parent / "viewer" / "src" / "generated.ts"
+POSING = GENERATED.parent / "posing" / "table.ts"
 
 _HEADER = "// Made by nerfstudio_mobavatar.web_export.gen_ts from bundle.py and layout.py. Do not edit.\n"
 
@@ -84,5 +88,39 @@ def generate() -> str:
     )
 
 
+def generate_posing() -> str:
+    """The text of posing/table.ts."""
+    table = limits.LIMITS
+    rows = [
+        {"bone": bone, "low": low.tolist(), "high": high.tolist()}
+        for bone, low, high in zip(table.bone, table.low, table.high)
+    ]
+    constants = {
+        "straight_deg": ik.STRAIGHT_DEG,
+        "plane_from_deg": ik.PLANE_FROM_DEG,
+        "plane_fully_deg": ik.PLANE_FULLY_DEG,
+        "calm_rad": ik.CALM_RAD,
+        "calm_rad_per_length": ik.CALM_RAD_PER_LENGTH,
+        "swivel_steps": ik.SWIVEL_STEPS,
+        "refinements": ik.REFINEMENTS,
+        "valleys": ik.VALLEYS,
+    }
+    return "\n".join(
+        [
+            "// Made by nerfstudio_mobavatar.web_export.gen_ts from nerfstudio_mobavatar/posing. Do not edit.\n",
+            _constant("JOINT_NAMES", NAMES, "SMPL-X's joints in order."),
+            _constant("MIRRORED", edit.MIRRORED, "The joint on the other side."),
+            _constant("GROUPS", edit.GROUPS, "Joints by part of the body."),
+            _constant("CURL_DEG", edit.CURL_DEG, "Bend of a finger's three joints in a fist."),
+            _constant("HINGES", limits.HINGES, "Axis about which a straight elbow or knee bends."),
+            _constant("LIMBS", {name: limb._asdict() for name, limb in ik.LIMBS.items()}, "Limbs by their handle."),
+            "export type LimbName = keyof typeof LIMBS;\n",
+            _constant("IK", constants, "See ik.py."),
+            _rows("LIMITS", "Bone axis and range (degrees) of every joint, see limits.py.", rows),
+        ]
+    )
+
+
 if __name__ == "__main__":
     GENERATED.write_text(generate())
+    POSING.write_text(generate_posing())
