@@ -1,0 +1,148 @@
+"""`mobavatar convert`: an avatar into somebody else's format, or from the published runtime's back into ours."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+
+from .. import bundle, pose_sequence
+from ..evaluate import evaluate
+from . import body_mesh, ply, runtime_npz, skinned_glb, sog, splats, splats_glb, spz
+from .errors import ExchangeError
+from .source import Source, frame_of, open_source, rest_pose
+
+SNAPSHOTS: dict[str, splats.Axes] = {".ply": "y-down", ".sog": "y-down", ".spz": "y-up", ".glb": "y-up"}
+"""Ending and the axes of the format."""
+TARGETS = {
+    ".mobavatar": "the avatar file",
+    ".npz": "the published runtime's avatar",
+    ".pose.json": "the motion of an exported folder",
+    ".ply": "splats of one pose",
+    ".spz": "splats of one pose",
+    ".sog": "splats of one pose",
+    ".glb": "splats of one pose (KHR_gaussian_splatting); with --motion a skinned model with animations",
+}
+
+
+@dataclass
+class Convert:
+    """Write an avatar in another format; the ending of the target says which: .mobavatar, .npz (published runtime),
+    .pose.json, .ply, .spz, .sog or .glb. docs/exchange.md says what each of them keeps."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """Folder that `ns-export mobavatar` wrote, an avatar.mobavatar, or an avatar .npz of the published runtime."""
+    target: Annotated[Path, tyro.conf.Positional]
+    """File to write."""
+    pose: Path | None = None
+    """Splats: the `.pose.json` whose frame is shown; by default the folder's own motion, else a T-pose."""
+    frame: int = 0
+    """Splats: frame of the motion."""
+    motion: tuple[Path, ...] = ()
+    """`.glb`: motions (`.pose.json`) as animations of a skinned model. Other motions: `mobavatar convert-pose` first."""
+    fps: float | None = None
+    """`.glb` with --motion: frames a second of the motions; by default those of the avatar's capture."""
+    mesh: bool = False
+    """`.glb` with --motion: the open body's mesh in place of the avatar's points."""
+    axes: Literal["format", "world"] = "format"
+    """Splats and `.glb`: upright as the format has it (.ply and .sog y down, .spz and .glb y up), or the world's axes as
+    they are, so that the capture's cameras fit."""
+    input_width: Literal[73, 74] = 73
+    """`.npz`: 73 network inputs, or 74 with a zero between pose and expression, as one public player packs them."""
+    overwrite: bool = False
+    """Replace the target where it exists."""
+
+    def main(self) -> None:
+        """Check everything that can be checked, read, write beside the target, move into place."""
+        ending = self._ending()
+        self._check(ending)
+        source = open_source(self.source)
+        for note in source.notes:
+            print(f"{source.path}: {note}")
+        draft = self.target.with_name(f".{self.target.name}-unfinished")
+        try:
+            said = self._write(source, ending, draft)
+            draft.replace(self.target)
+        finally:
+            draft.unlink(missing_ok=True)
+        print(f"{self.target}: {said}, {self.target.stat().st_size / 1e6:.2f} MB")
+        if source.rights:
+            print(f"  licence: {source.rights}")
+
+    def _ending(self) -> str:
+        ending = next((e for e in TARGETS if self.target.name.lower().endswith(e)), None)
+        if ending is None:
+            possible = "\n".join(f"  {e:<11} {what}" for e, what in TARGETS.items())
+            raise ExchangeError(f"{self.target}: expected a name with one of these endings\n{possible}")
+        return ending
+
+    def _check(self, ending: str) -> None:
+        """Raise for flags that the target has no use for, and for targets that cannot be written."""
+        skinned = ending == ".glb" and bool(self.motion)
+        snapshot = ending in SNAPSHOTS and not skinned
+        flags = {
+            "--pose": (self.pose is not None, snapshot, "splats"),
+            "--frame": (self.frame != 0, snapshot, "splats"),
+            "--motion": (bool(self.motion), ending == ".glb", "a .glb"),
+            "--fps": (self.fps is not None, skinned, "a .glb with --motion"),
+            "--mesh": (self.mesh, skinned, "a .glb with --motion"),
+            "--axes": (self.axes != "format", ending in SNAPSHOTS, "splats and .glb"),
+            "--input-width": (self.input_width != 73, ending == ".npz", "a .npz"),
+        }
+        for flag, (given, has_use, use) in flags.items():
+            if given and not has_use:
+                raise ExchangeError(f"{flag} is for {use}; {self.target} is none. Leave it out.")
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise ExchangeError(f"--fps {self.fps}: expected more than 0 and at most 1000 frames a second")
+        for path in (*self.motion, *([self.pose] if self.pose else [])):
+            if not path.name.endswith(".json") or not path.is_file():
+                raise ExchangeError(
+                    f"{path}: expected a motion in .pose.json, found {'another format' if path.is_file() else 'none'}; "
+                    "`mobavatar convert-pose` makes one of any other."
+                )
+        if not self.target.absolute().parent.is_dir():
+            raise ExchangeError(f"{self.target}: there is no folder {self.target.absolute().parent}; make it first.")
+        if self.target.exists() and not self.overwrite:
+            raise ExchangeError(f"{self.target} exists; nothing was written. Choose another name or give --overwrite.")
+
+    def _write(self, source: Source, ending: str, draft: Path) -> str:
+        """Write `draft`; what it is, for the terminal."""
+        a = source.arrays
+        if ending == ".mobavatar":
+            draft.write_bytes(bundle.encode(a))
+            return f"avatar of {len(a.position):,} Gaussians"
+        if ending == ".npz":
+            runtime_npz.write(draft, a, self.input_width)
+            return f"published runtime's layout, {self.input_width} network inputs (not tried in a player)"
+        if ending == ".pose.json":
+            if source.motion is None:
+                raise ExchangeError(f"{source.path}: has no motion; only an exported folder has one.")
+            poses = pose_sequence.read(source.motion)
+            pose_sequence.write(draft, poses, range(len(poses)))
+            return f"{len(poses)} poses at {source.fps:g} frames a second"
+        axes = SNAPSHOTS[ending]
+        R = np.eye(3) if self.axes == "world" else splats.upright(source.up, axes)
+        if self.motion:
+            return self._write_skinned(source, R, draft)
+        path = self.pose or source.motion
+        pose = rest_pose() if path is None else frame_of(path, self.frame)
+        taken = splats.from_posed(evaluate(a, pose)).turned(R)
+        if ending == ".glb":
+            splats_glb.write(draft, taken, source.rights)
+        else:
+            {".ply": ply.write, ".spz": spz.write, ".sog": sog.write}[ending](draft, taken)
+        shown = "T-pose (no motion was given)" if path is None else f"frame {self.frame} of {path}"
+        return f"{len(taken):,} splats, {shown}"
+
+    def _write_skinned(self, source: Source, R: np.ndarray, draft: Path) -> str:
+        fps = self.fps or source.fps
+        clips = [
+            skinned_glb.Clip(path.name.removesuffix(".json").removesuffix(".pose"), pose_sequence.read(path), fps)
+            for path in self.motion
+        ]
+        mesh = body_mesh.open_body_mesh(source.arrays, source.path) if self.mesh else None
+        skinned_glb.write(draft, source.arrays, clips, R, mesh, source.rights)
+        what = "the avatar's points" if mesh is None else f"the open body ({len(mesh.vertices):,} vertices)"
+        return f"55 joints, {what}, {', '.join(f'{c.name}: {len(c.poses)} frames at {fps:g}' for c in clips)}"
+

@@ -1,0 +1,248 @@
+"""The avatar `.npz` of the paper's published runtime: the same avatar, other names, halves for positions too.
+
+The layout is known from its public readers; no player was at hand, so nothing here was tried in one. It has no room for
+what the runtime has built in (SMPL-X's joint tree, the canonical pose) nor for notes; ours travel in one more array,
+`mobavatar_meta`. Network inputs are 63 pose numbers (axis-angle of joints 1..21) and 10 of expression. One public player
+puts a zero between the two and pads to 80, so three widths are met and read: 73, 74 and 80.
+"""
+
+import json
+import zipfile
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ..bundle import AvatarArrays
+from ..evaluate import Pose, joint_transforms
+from .errors import ExchangeError
+
+POSE_INPUTS, EXPRESSIONS = 63, 10
+INPUT_WIDTHS = (73, 74, 80)
+META_KEY = "mobavatar_meta"
+MAX_BYTES = 1 << 30
+"""Of all arrays together: larger than any avatar, small enough for any machine."""
+BIG_POSE_HIP = np.deg2rad(25.0)
+"""The canonical pose: hips turned out by this angle (`template.BIG_POSE_HIP`, whose module needs torch)."""
+_FINGERS = [j for wrist, first in ((20, 25), (21, 40)) for f in range(5)
+            for j in (wrist, first + 3 * f, first + 3 * f + 1)]  # fmt: skip
+JOINT_PARENT = np.array(
+    [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15, *_FINGERS], np.int32
+)
+"""SMPL-X's joint tree."""
+KEYS = (
+    "_xyz", "_scaling", "_rotation", "_sh0", "opacity", "t_joints", "weights_idx", "weights_val", "num_xyz_ft_head",
+    "gs_feat_knn", "rot_idxs", "scale_idxs", "color_idxs", "rotation_basis", "scaling_basis", "color_basis",
+    "ctrl_pt_offsets", "ctrl_pt_basis", "gs_ctrl_knn", "gs_ctrl_knn_weights", "ctrl_feat_knn",
+)  # fmt: skip
+
+
+def write(path: Path, a: AvatarArrays, input_width: Literal[73, 74] = 73) -> None:
+    """Write the layout; `input_width` 74 puts a zero column between pose and expression.
+
+    Raises:
+        ExchangeError: the avatar has another skeleton, canonical pose or network input than the layout implies.
+    """
+    _check_implied(path, a)
+    first = a.mlp_weights[0]
+    if input_width == 74:
+        first = np.insert(first, POSE_INPUTS, 0, axis=2)
+    weights = (first, *a.mlp_weights[1:])
+    low, high = np.finfo(np.float16).min, np.finfo(np.float16).max
+    arrays: dict[str, np.ndarray] = {
+        "_xyz": a.position,
+        "_scaling": a.log_scale,
+        "_rotation": a.rotation,
+        "_sh0": a.color[:, None],
+        "opacity": np.rint(255 * np.clip(a.opacity, 0, 1)).astype(np.uint8),
+        "t_joints": a.joint_rest,
+        "weights_idx": a.skin_index.astype(np.uint8),
+        "weights_val": _bytes_of_sum_255(a.skin_weight),
+        "num_xyz_ft_head": np.uint32(a.num_head_parts),
+        "gs_feat_knn": a.part.astype(np.uint16),
+        "rot_idxs": a.rotation_index.astype(np.uint32),
+        "scale_idxs": a.scale_index.astype(np.uint32),
+        "color_idxs": a.color_index.astype(np.uint32),
+        "rotation_basis": a.rotation_basis,
+        "scaling_basis": a.scale_basis,
+        "color_basis": a.color_basis,
+        "ctrl_pt_offsets": np.zeros((len(a.node_part), 3), np.float16),  # already inside _xyz
+        "ctrl_pt_basis": a.node_basis,
+        "gs_ctrl_knn": a.node_index.astype(np.uint16),
+        "gs_ctrl_knn_weights": a.node_weight,
+        "ctrl_feat_knn": a.node_part.astype(np.uint16),
+        **{f"layers.{2 * i}.weight": w.transpose(1, 0, 2) for i, w in enumerate(weights)},
+        **{f"layers.{2 * i}.bias": b.T for i, b in enumerate(a.mlp_biases)},
+    }
+    for name, array in arrays.items():
+        if array.dtype.kind == "f":
+            if array.size and not (low <= array.min() and array.max() <= high):
+                raise ExchangeError(f"{path}: {name} has numbers beyond half precision or none at all; train it again.")
+            arrays[name] = array.astype(np.float16)
+    notes = {"meta": a.meta, "input_range": None if a.input_range is None else a.input_range.astype(float).tolist()}
+    arrays[META_KEY] = np.frombuffer(json.dumps(notes).encode(), np.uint8)
+    with path.open("wb") as stream:  # a name without .npz would get it appended
+        np.savez(stream, **arrays)  # pyright: ignore[reportArgumentType]
+
+
+def read(path: Path) -> tuple[AvatarArrays, int]:
+    """The avatar and the width of its network input as it stands in the file (73, 74 or 80).
+
+    Raises:
+        ExchangeError: the file is not of this layout.
+    """
+    s = _load(path)
+    missing = [key for key in (*KEYS, "layers.0.weight", "layers.0.bias") if key not in s]
+    if missing:
+        raise ExchangeError(
+            f"{path}: expected an avatar of the published runtime, but it lacks {', '.join(missing[:4])}"
+            f"{' ...' if len(missing) > 4 else ''} (found: {', '.join(sorted(s)[:6]) or 'nothing'}). "
+            "A motion in .npz goes through `mobavatar convert-pose`."
+        )
+    try:
+        _check_shapes(path, s)
+        return _assemble(path, s)
+    except ExchangeError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ExchangeError(f"{path}: its arrays do not fit together ({error}); copy or export it again.") from error
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    """Every array of the archive, none larger than it may be. Pickled objects are refused."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            total = sum(entry.file_size for entry in archive.infolist())
+        if total > MAX_BYTES:
+            raise ExchangeError(f"{path}: expands to {total} bytes, more than any avatar ({MAX_BYTES}).")
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except ExchangeError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, NotImplementedError) as error:
+        raise ExchangeError(f"{path}: not a readable .npz of plain arrays ({error}); copy it again.") from error
+
+
+def _check_shapes(path: Path, s: dict[str, np.ndarray]) -> None:
+    """Raise unless all arrays are numbers, belong to the same Gaussians, nodes and parts, and refer to existing ones."""
+    n, m, k, parts = len(s["_xyz"]), len(s["ctrl_feat_knn"]), s["ctrl_pt_basis"].shape[-1], s["layers.0.bias"].shape[1]
+    kept = {name: len(s[f"{name}_idxs"]) for name in ("rot", "scale", "color")}
+    shapes: dict[str, tuple[int, ...]] = {
+        "_xyz": (n, 3), "_scaling": (n, 3), "_rotation": (n, 4), "_sh0": (n, 1, 3), "opacity": (n,), "t_joints": (55, 3),
+        "weights_idx": (n, 4), "weights_val": (n, 4), "num_xyz_ft_head": (), "gs_feat_knn": (n,),
+        "rotation_basis": (kept["rot"], 4, k), "scaling_basis": (kept["scale"], 3, k),
+        "color_basis": (kept["color"], 3, k), "ctrl_pt_offsets": (m, 3), "ctrl_pt_basis": (m, 3, k),
+        "gs_ctrl_knn": (n, 3), "gs_ctrl_knn_weights": (n, 3), "ctrl_feat_knn": (m,),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        if s[name].shape != shape:
+            raise ExchangeError(f"{path}: expected {name} of the shape {shape}, found {s[name].shape}; export it again.")
+    ends = {"weights_idx": 55, "gs_feat_knn": parts, "ctrl_feat_knn": parts, "gs_ctrl_knn": m}
+    for name, end in (ends | {f"{name}_idxs": n for name in kept}).items():
+        if s[name].size and not 0 <= s[name].min() <= s[name].max() < end:
+            raise ExchangeError(f"{path}: {name} must lie in 0..{end - 1}, found {s[name].max()}; export it again.")
+    for name in (*KEYS, *(key for key in s if key.startswith("layers."))):
+        if s[name].dtype.kind not in "fiu" or not np.isfinite(s[name]).all():
+            raise ExchangeError(f"{path}: expected finite numbers in {name}; copy or export it again.")
+
+
+def _assemble(path: Path, s: dict[str, np.ndarray]) -> tuple[AvatarArrays, int]:
+    def real(name: str) -> np.ndarray:
+        return s[name].astype(np.float32)
+
+    def whole(name: str) -> np.ndarray:
+        return s[name].astype(np.int64)
+
+    layers = sorted(int(key.split(".")[1]) for key in s if key.startswith("layers.") and key.endswith(".weight"))
+    weights = [real(f"layers.{i}.weight").transpose(1, 0, 2) for i in layers]
+    biases = [real(f"layers.{i}.bias").T for i in layers]
+    widths = [w.shape[2] for w in weights] + [2 * s["ctrl_pt_basis"].shape[-1]]
+    if any(w.shape[:2] != b.shape or b.shape[1] != out for w, b, out in zip(weights, biases, widths[1:])):
+        raise ExchangeError(f"{path}: one layer's outputs are not the next one's inputs ({widths}); export it again.")
+    width = weights[0].shape[2]
+    if width not in INPUT_WIDTHS:
+        raise ExchangeError(
+            f"{path}: expected a network input of {', '.join(map(str, INPUT_WIDTHS))} numbers, found {width}."
+        )
+    start = POSE_INPUTS + (width != 73)
+    weights[0] = np.concatenate([weights[0][:, :, :POSE_INPUTS], weights[0][:, :, start : start + EXPRESSIONS]], 2)
+    node_index, node_weight = whole("gs_ctrl_knn"), real("gs_ctrl_knn_weights")
+    node_weight /= np.maximum(node_weight.sum(1, keepdims=True), 1e-6)
+    skin = real("weights_val")
+    arrays = AvatarArrays(
+        position=real("_xyz") + (real("ctrl_pt_offsets")[node_index] * node_weight[..., None]).sum(1),
+        rotation=real("_rotation"),
+        log_scale=real("_scaling"),
+        color=real("_sh0").reshape(-1, 3),
+        opacity=real("opacity") / np.float32(255),
+        part=whole("gs_feat_knn"),
+        node_index=node_index,
+        node_weight=node_weight,
+        skin_index=whole("weights_idx"),
+        skin_weight=skin / np.maximum(skin.sum(1, keepdims=True), 1),
+        rotation_index=whole("rot_idxs"),
+        scale_index=whole("scale_idxs"),
+        color_index=whole("color_idxs"),
+        rotation_basis=real("rotation_basis"),
+        scale_basis=real("scaling_basis"),
+        color_basis=real("color_basis"),
+        node_part=whole("ctrl_feat_knn"),
+        node_basis=real("ctrl_pt_basis"),
+        mlp_weights=tuple(weights),
+        mlp_biases=tuple(biases),
+        num_head_parts=int(s["num_xyz_ft_head"]),
+        num_pose_inputs=POSE_INPUTS,
+        joint_rest=real("t_joints"),
+        inverse_bind=np.zeros((55, 3, 4), np.float32),
+        joint_parent=JOINT_PARENT,
+        **_notes(path, s),
+    )
+    return with_big_pose(arrays), width
+
+
+def _notes(path: Path, s: dict[str, np.ndarray]) -> dict[str, Any]:
+    """`meta` and `input_range` of files that we wrote; of others, what has to be guessed."""
+    if META_KEY not in s:
+        return {
+            "meta": {
+                "generator": f"imported from {path.name}",
+                "up": [0.0, 1.0, 0.0],
+                "body": "unknown",
+                "body_license": "unknown body: ask whoever made this file, SMPL-X and its licence are likely",
+            }
+        }
+    notes = json.loads(s[META_KEY].astype(np.uint8).tobytes())
+    limits = notes["input_range"]
+    return {"meta": notes["meta"], "input_range": None if limits is None else np.array(limits, np.float32)}
+
+
+def with_big_pose(a: AvatarArrays) -> AvatarArrays:
+    """The same avatar with the inverse joint transforms of the canonical pose, which follow from its joints."""
+    angles = np.zeros((55, 3), np.float32)
+    angles[1, 2], angles[2, 2] = BIG_POSE_HIP, -BIG_POSE_HIP
+    unbound = replace(a, inverse_bind=np.tile(np.eye(3, 4, dtype=np.float32), (55, 1, 1)))
+    T = joint_transforms(unbound, Pose(angles, np.eye(3), np.zeros(3), np.zeros(0)))
+    R = T[:, :, :3].transpose(0, 2, 1)
+    return replace(a, inverse_bind=np.concatenate([R, -R @ T[:, :, 3:]], 2))
+
+
+def _check_implied(path: Path, a: AvatarArrays) -> None:
+    """Raise where the file would mean something else than the avatar does."""
+    if not np.array_equal(a.joint_parent, JOINT_PARENT):
+        raise ExchangeError(f"{path}: the layout implies SMPL-X's 55 joints, this avatar has another skeleton.")
+    if (a.layer_sizes[0], a.num_pose_inputs) != (POSE_INPUTS + EXPRESSIONS, POSE_INPUTS):
+        raise ExchangeError(
+            f"{path}: the layout has {POSE_INPUTS} pose numbers and {EXPRESSIONS} of expression, this avatar "
+            f"{a.num_pose_inputs} and {a.layer_sizes[0] - a.num_pose_inputs}; train it with {EXPRESSIONS} expressions."
+        )
+    if np.abs(with_big_pose(a).inverse_bind - a.inverse_bind).max() > 1e-4:
+        raise ExchangeError(f"{path}: the layout implies a T-pose with hips at 25 degrees, this avatar has another one.")
+
+
+def _bytes_of_sum_255(weight: np.ndarray) -> np.ndarray:
+    """[N, 4] weights as bytes; what rounding loses goes to the largest."""
+    w = np.rint(255 * weight / weight.sum(1, keepdims=True)).astype(np.int64)
+    w[np.arange(len(w)), weight.argmax(1)] += 255 - w.sum(1)
+    return w.astype(np.uint8)
