@@ -2,10 +2,11 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-test lint viewer viewer-check viewer-packages bench clean
+.PHONY: help demo test setup setup-test lint viewer viewer-check viewer-packages exchange-packages bench clean
 
 BIN := .venv/bin
 VIEWER := web_export/viewer
+EXCHANGE_TOOLS := tests/exchange_tools
 # Test processes. More than the cores gain nothing; each one holds torch (about 1 GB).
 JOBS ?= 2
 ARGS ?=
@@ -16,7 +17,7 @@ help: ## this list
 demo: setup ## generate a capture, train and export a small avatar, print the page's address
 	$(BIN)/mobavatar demo $(ARGS)
 
-test: setup-test lint viewer-check ## linters, type checkers, then every test
+test: setup-test lint viewer-check exchange-packages ## linters, type checkers, then every test
 	@mkdir -p build
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --junitxml=build/junit.xml $(ARGS)
 
@@ -44,8 +45,15 @@ $(VIEWER)/node_modules/.package-lock.json: $(VIEWER)/package-lock.json | setup-t
 	cd $(VIEWER) && npm ci --no-audit --no-fund
 	@touch $@
 
+exchange-packages: $(EXCHANGE_TOOLS)/node_modules/.package-lock.json
+
+# other people's readers, for the tests of `mobavatar convert`; their install scripts only matter on macOS
+$(EXCHANGE_TOOLS)/node_modules/.package-lock.json: $(EXCHANGE_TOOLS)/package-lock.json | setup-test
+	cd $(EXCHANGE_TOOLS) && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 bench: setup-test ## the measurements behind the README, into tests/bench/results
 	$(BIN)/python -m tests.bench.road $(ARGS)
 
 clean: ## remove what these targets made (.venv included)
-	rm -rf .venv build demo $(VIEWER)/node_modules .pytest_cache .ruff_cache nerfstudio_mobavatar.egg-info
+	rm -rf .venv build demo $(VIEWER)/node_modules $(EXCHANGE_TOOLS)/node_modules .pytest_cache .ruff_cache nerfstudio_mobavatar.egg-info

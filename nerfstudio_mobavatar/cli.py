@@ -1,75 +1,61 @@
-"""The `mobavatar` command: everything that is not already one of nerfstudio's commands."""
+"""The `mobavatar` command: everything that is not already one of nerfstudio's commands.
+
+Each command is a dataclass with a `main`. Only the module of the command that was asked for is imported: some take
+seconds, since they bring torch.
+"""
 
 import sys
 import warnings
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
+from importlib import import_module
+from typing import Any
 
 import tyro
 
+PACKAGE = "nerfstudio_mobavatar"
+COMMANDS = {
+    "convert": ("web_export.exchange.convert", "Convert"),
+    "convert-capture": ("convert_capture", "ConvertCapture"),
+    "convert-pose": ("convert_pose", "ConvertPose"),
+    "demo": ("demo.road", "Demo"),
+    "demo-data": ("demo.capture", "DemoData"),
+    "doctor": ("doctor.command", "Doctor"),
+    "export": ("web_export.export", "ExportMobavatar"),
+    "info": ("web_export.exchange.info", "Info"),
+    "render-web": ("web_export.render_web", "RenderWeb"),
+    "site": ("web_export.site", "Site"),
+    "view": ("view", "View"),
+}
+"""Name, module and class."""
 
-@dataclass
-class Info:
-    """Print what is inside an avatar file: counts, sizes, body, training range."""
 
-    file: Annotated[Path, tyro.conf.Positional]
-    """An `avatar.mobavatar`."""
+def command_class(name: str) -> Any:
+    """The class of one command."""
+    module, attribute = COMMANDS[name]
+    return getattr(import_module(f"{PACKAGE}.{module}"), attribute)
 
-    def main(self) -> None:
-        from .web_export import bundle
 
-        data = self.file.read_bytes()
-        try:
-            header, _ = bundle.read_header(data)
-        except bundle.BundleError as error:
-            raise bundle.BundleError(f"{self.file}: {error}") from None
-        print(f"{self.file}: {len(data) / 1e6:.2f} MB, {header['num_gaussians']:,} Gaussians, "
-              f"{header['num_parts']} parts, {header['num_nodes']:,} nodes")  # fmt: skip
-        print(f"  trained range of the pose inputs: {'stored' if 'input_range' in header else 'not stored'}")
-        for entry in header["sections"]:
-            shape = " x ".join(map(str, entry["shape"]))
-            print(f"  {entry['name']:<16} {entry['dtype']:<8} {shape:<18} {entry['stored_bytes'] / 1e6:8.3f} MB")
-        for key, value in header["meta"].items():
-            print(f"  {key}: {value}")
+def parse(arguments: list[str]) -> Any:
+    """The command that the arguments ask for, filled in; help for all of them where they name none."""
+    if arguments and arguments[0] in COMMANDS:
+        return tyro.cli(command_class(arguments[0]), prog=f"mobavatar {arguments[0]}", args=arguments[1:])
+    every = {name: command_class(name) for name in COMMANDS}
+    return tyro.extras.subcommand_cli_from_dict(every, description=__doc__, args=arguments)
 
 
 def main() -> None:
-    """Entry point. User errors end with their message and exit code 1, not with a stack trace."""
+    """Entry point. User errors end with their message and exit code 1, not with a stack trace.
+
+    The errors of this package are all meant for its users: each says what was found and what to do.
+    """
     # nerfstudio 1.1.5 uses it while it is imported; whoever runs a command can do nothing about it
     warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
-    from .body_file import BodyFileError
-    from .capture import CaptureError
-    from .convert_capture import ConvertCapture
-    from .convert_pose import ConvertPose
-    from .demo.capture import DemoData
-    from .demo.road import Demo, DemoError
-    from .doctor.command import Doctor
-    from .motion import MotionError
-    from .view import View, ViewError
-    from .web_export.bundle import BundleError
-    from .web_export.export import ExportError, ExportMobavatar
-    from .web_export.render_web import RenderError, RenderWeb
-    from .web_export.site import Site
-
-    commands = {
-        "convert-capture": ConvertCapture,
-        "convert-pose": ConvertPose,
-        "demo": Demo,
-        "demo-data": DemoData,
-        "doctor": Doctor,
-        "export": ExportMobavatar,
-        "info": Info,
-        "render-web": RenderWeb,
-        "site": Site,
-        "view": View,
-    }
-    command = tyro.extras.subcommand_cli_from_dict(commands, description=__doc__)
-    expected = (BodyFileError, BundleError, CaptureError, DemoError, ExportError, MotionError, RenderError, ViewError)
+    command = parse(sys.argv[1:])
     try:
         command.main()
-    except (*expected, OSError) as error:
-        sys.exit(f"mobavatar: {error}")
+    except Exception as error:
+        if isinstance(error, OSError) or type(error).__module__.startswith(f"{PACKAGE}."):
+            sys.exit(f"mobavatar: {error}")
+        raise
 
 
 if __name__ == "__main__":

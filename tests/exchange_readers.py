@@ -1,4 +1,4 @@
-"""Other people's readers of splats: PlayCanvas' splat-transform (with Niantic's and Adobe's own `.spz` code), plyfile and
+"""Other people's readers of splats: PlayCanvas' splat-transform (with Niantic's and Adobe's own `.spz` code) and
 pygltflib; Khronos' glTF validator. None of them shares code with `web_export/exchange`.
 """
 
@@ -105,7 +105,9 @@ def gaussians_of_gltf(path: Path) -> dict[str, np.ndarray]:
     assert "KHR_gaussian_splatting" in gltf.extensionsUsed
     primitive = gltf.meshes[0].primitives[0]
     assert primitive.mode == pygltflib.POINTS and "KHR_gaussian_splatting" in primitive.extensions
-    named = {key.rpartition(":")[2]: accessor(gltf, i) for key, i in vars(primitive.attributes).items() if i is not None}
+    named = {
+        key.rpartition(":")[2]: accessor(gltf, i) for key, i in vars(primitive.attributes).items() if i is not None
+    }
     half = Rotation.from_quat(named["ROTATION"]).as_matrix() * named["SCALE"][:, None].astype(np.float64)
     return {
         "mean": named["POSITION"].astype(np.float64),

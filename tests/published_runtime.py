@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 
 SMPLX_PARENTS = (
     -1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15,
-    20, 25, 26, 20, 28, 29, 20, 31, 32, 20, 34, 35, 20, 37, 38, 21, 40, 41, 21, 43, 44, 21, 46, 47, 21, 49, 50, 21, 52, 53,
+    20, 25, 26, 20, 28, 29, 20, 31, 32, 20, 34, 35, 20, 37, 38,
+    21, 40, 41, 21, 43, 44, 21, 46, 47, 21, 49, 50, 21, 52, 53,
 )  # fmt: skip
 DTYPES = {
     "_xyz": "<f2", "_scaling": "<f2", "_rotation": "<f2", "_sh0": "<f2", "opacity": "|u1", "t_joints": "<f2",
@@ -68,11 +69,17 @@ def evaluate(s: dict[str, np.ndarray], row: dict) -> dict[str, np.ndarray]:
     big[1, 2], big[2, 2] = np.pi * 25 / 180, -np.pi * 25 / 180
     joints = s["t_joints"].astype(float)
     G = [a @ np.linalg.inv(b) for a, b in zip(world_joints(joints, angles), world_joints(joints, big))]
-    own = {"rot": s["_rotation"].astype(float), "scale": s["_scaling"].astype(float), "color": s["_sh0"][:, 0].astype(float)}
+    own = {
+        "rot": s["_rotation"].astype(float),
+        "scale": s["_scaling"].astype(float),
+        "color": s["_sh0"][:, 0].astype(float),
+    }
     for name, basis in (("rot", "rotation_basis"), ("scale", "scaling_basis"), ("color", "color_basis")):
         for k, n in enumerate(s[f"{name}_idxs"]):
             own[name][n] += s[basis][k].astype(float) @ e[s["gs_feat_knn"][n], :16]
-    moved = [o + b.astype(float) @ e[p, 16:] for o, b, p in zip(s["ctrl_pt_offsets"], s["ctrl_pt_basis"], s["ctrl_feat_knn"])]
+    moved = [
+        o + b.astype(float) @ e[p, 16:] for o, b, p in zip(s["ctrl_pt_offsets"], s["ctrl_pt_basis"], s["ctrl_feat_knn"])
+    ]
     means, covariances = [], []
     for n in range(len(s["_xyz"])):
         x = s["_xyz"][n].astype(float)

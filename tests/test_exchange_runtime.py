@@ -122,7 +122,9 @@ def test_all_three_widths_mean_the_same_and_constant_node_offsets_are_kept(avata
     expected = published_runtime.evaluate(published_runtime.load(path), written_row(pose, tmp_path))
     ours = evaluate(found, pose)
     np.testing.assert_allclose(ours.mean, expected["mean"], rtol=0, atol=5e-5)
-    np.testing.assert_allclose(ours.covariance, expected["covariance"], rtol=0, atol=1e-4 * expected["covariance"].max())
+    np.testing.assert_allclose(
+        ours.covariance, expected["covariance"], rtol=0, atol=1e-4 * expected["covariance"].max()
+    )
     np.testing.assert_allclose(ours.color, expected["color"], rtol=0, atol=1e-4)
 
 
@@ -145,7 +147,7 @@ def test_a_root_rotation_in_the_pose_turns_about_the_pelvis(avatar: AvatarArrays
     [
         ({"layers.0.weight": np.zeros((24, 12, 75), np.float16)}, "73, 74, 80 numbers, found 75"),
         ({"gs_ctrl_knn": np.full((900, 3), 60, np.uint16)}, "gs_ctrl_knn must lie in 0..59, found 60"),
-        ({"_scaling": np.zeros((800, 3), np.float16)}, r"expected _scaling of the shape \(900, 3\)"),
+        ({"_scaling": np.zeros((800, 3), np.float16)}, r"expected _scaling of shape \(900, 3\)"),
         ({"layers.2.weight": np.zeros((24, 12, 25), np.float16)}, "not the next one's inputs"),
         ({"color_basis": np.full((150, 3, 16), np.nan, np.float16)}, "finite numbers in color_basis"),
         ({"layers.2.bias": None}, "do not fit together"),
@@ -183,7 +185,7 @@ def test_what_the_layout_cannot_say_is_not_written(avatar: AvatarArrays, tmp_pat
     parents = avatar.joint_parent.copy()
     parents[20] = 17
     cases = {
-        "another one": replace(avatar, inverse_bind=tilted),
+        "avatar's is another": replace(avatar, inverse_bind=tilted),
         "another skeleton": replace(avatar, joint_parent=parents),
         "10 of expression, this avatar 63 and 8": replace(
             avatar, mlp_weights=(avatar.mlp_weights[0][:, :, :71], *avatar.mlp_weights[1:])

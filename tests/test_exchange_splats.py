@@ -1,4 +1,4 @@
-"""Posed snapshots in other formats: opened with other people's readers they are the same Gaussians, and the same picture."""
+"""Posed snapshots in other formats, opened with other people's readers: the same Gaussians, and the same picture."""
 
 from pathlib import Path
 

@@ -22,6 +22,7 @@ from . import bundle, pose_sequence
 from .evaluate import Pose, evaluate
 from .from_avatar import avatar_arrays
 from .motions import given_motions, poses_of, rig_of, training_motion, write_motions
+from .rights import UNSTATED, read_license
 from .trained_range import describe, input_range
 
 AVATAR_FILE, POSTER_FILE, README_FILE = "avatar.mobavatar", "poster.jpg", "README.txt"
@@ -35,7 +36,8 @@ motions.json        list of this and further motions (*.pose.json)
 poster.jpg          picture shown while the avatar loads
 index.html, *.js    the viewer
 
-Body model: {body}. {license}
+Licence of the avatar: {license}
+Body model: {body}. {body_license}
 Made with nerfstudio-mobavatar {version}.
 """
 
@@ -62,6 +64,9 @@ class ExportMobavatar:
     """Motions to play instead of the training motion, which comes last then: files of AMASS, GVHMR, WHAM, TRAM, EMAGE,
     BVH, .pose.json, smpl_params.npz, or SMPLer-X's folders. Where a wrong format, rate or up axis is detected,
     convert the file with `mobavatar convert-pose` and its flags first."""
+    license: str = ""
+    """Your licence for the avatar, as text or as the path of a text file; stored in it, shown by README.txt and
+    `mobavatar info`. docs/rights.md says what the body under the avatar asks for besides."""
 
     def main(self) -> None:
         """Check the folder first, then load the run, write to a temporary folder, move into place."""
@@ -73,6 +78,7 @@ class ExportMobavatar:
                 raise ExportError(f"{path}: expected a motion for --motion, found no such file; nothing was written")
         if "TrainerConfig" not in self.load_config.read_text(errors="replace").partition("\n")[0]:
             raise ExportError(f"{self.load_config}: not the configuration of a run; give its config.yml")
+        license_text = read_license(self.license)
         from nerfstudio.utils.eval_utils import eval_setup
         from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -85,7 +91,7 @@ class ExportMobavatar:
             CONSOLE.log(
                 "This checkpoint is from before pruning: every Gaussian keeps its correctives, the file is large."
             )
-        sizes = write_bundle(model, self.output_dir, self.poster_height, self.motion, self.pose_safety)
+        sizes = write_bundle(model, self.output_dir, self.poster_height, self.motion, self.pose_safety, license_text)
         for name, size in sizes.items():
             CONSOLE.print(f"  {name:<20} {size / 1e6:8.2f} MB")
         CONSOLE.print(
@@ -105,7 +111,12 @@ def check_output_dir(folder: Path, overwrite: bool) -> None:
 
 
 def write_bundle(
-    model: Any, folder: Path, poster_height: int, motions: Sequence[Path] = (), pose_safety: bool = True
+    model: Any,
+    folder: Path,
+    poster_height: int,
+    motions: Sequence[Path] = (),
+    pose_safety: bool = True,
+    license_text: str = "",
 ) -> dict[str, int]:
     """Write every file to a temporary folder first and move them in at the end. Returns bytes by file name.
 
@@ -126,6 +137,7 @@ def write_bundle(
         "fps": capture.fps,
         "body": model.body_name,
         "body_license": model.body_license,
+        **({"license": license_text} if license_text else {}),
         "training_frames": [int(capture.frames[r]) for r in (rows[0], rows[-1])],
     }
     arrays = avatar_arrays(model.avatar, meta)
@@ -151,7 +163,8 @@ def write_bundle(
             fps=capture.fps,
             name=played[0].name,
             body=model.body_name,
-            license=model.body_license,
+            body_license=model.body_license,
+            license=license_text or UNSTATED,
             version=__version__,
         )
         (staging / README_FILE).write_text(text)

@@ -86,7 +86,7 @@ def read(path: Path, rig: Rig) -> RawMotion:
         pose=pose,
         pelvis=pelvis,
         expression=np.concatenate([pad_expression(row.expression, 1) for row in rows]),
-        fps=_indexed_fps(path),
+        fps=indexed_fps(path),
         usual_fps=30.0,
         up=None,
         hands="given",
@@ -108,7 +108,8 @@ def write(path: Path, motion: Motion, rig: Rig) -> None:
     write_rows(path, rows_of(motion, rig), range(len(motion)))
 
 
-def _indexed_fps(path: Path) -> float | None:
+def indexed_fps(path: Path) -> float | None:
+    """Frames a second that a `motions.json` beside the file says it has; None where there is none."""
     index = path.parent / INDEX
     if not index.is_file():
         return None

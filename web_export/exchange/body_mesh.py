@@ -37,8 +37,8 @@ def open_body_mesh(a: AvatarArrays, source: Path) -> BodyMesh:
     body_name = a.meta.get("body", "unknown")
     if body_name != "open":
         raise ExchangeError(
-            f"{source}: --mesh writes the open body only, this avatar's body is '{body_name}'. Meshes of licensed bodies "
-            "are not written; leave out --mesh to get the skeleton with the avatar's own points."
+            f"{source}: --mesh writes the open body only, this avatar's body is '{body_name}'. Meshes of licensed "
+            "bodies are not written; leave out --mesh to get the skeleton with the avatar's own points."
         )
     import torch
 

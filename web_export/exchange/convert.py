@@ -40,14 +40,14 @@ class Convert:
     frame: int = 0
     """Splats: frame of the motion."""
     motion: tuple[Path, ...] = ()
-    """`.glb`: motions (`.pose.json`) as animations of a skinned model. Other motions: `mobavatar convert-pose` first."""
+    """`.glb`: motions (`.pose.json`) as animations of a skinned model; any other: `mobavatar convert-pose` first."""
     fps: float | None = None
     """`.glb` with --motion: frames a second of the motions; by default those of the avatar's capture."""
     mesh: bool = False
     """`.glb` with --motion: the open body's mesh in place of the avatar's points."""
     axes: Literal["format", "world"] = "format"
-    """Splats and `.glb`: upright as the format has it (.ply and .sog y down, .spz and .glb y up), or the world's axes as
-    they are, so that the capture's cameras fit."""
+    """Splats and `.glb`: upright as the format has it (.ply and .sog y down, .spz and .glb y up), or the world's axes
+    as they are, so that the capture's cameras fit."""
     input_width: Literal[73, 74] = 73
     """`.npz`: 73 network inputs, or 74 with a zero between pose and expression, as one public player packs them."""
     overwrite: bool = False
@@ -145,4 +145,3 @@ class Convert:
         skinned_glb.write(draft, source.arrays, clips, R, mesh, source.rights)
         what = "the avatar's points" if mesh is None else f"the open body ({len(mesh.vertices):,} vertices)"
         return f"55 joints, {what}, {', '.join(f'{c.name}: {len(c.poses)} frames at {fps:g}' for c in clips)}"
-

@@ -2,8 +2,8 @@
 
 The layout is known from its public readers; no player was at hand, so nothing here was tried in one. It has no room for
 what the runtime has built in (SMPL-X's joint tree, the canonical pose) nor for notes; ours travel in one more array,
-`mobavatar_meta`. Network inputs are 63 pose numbers (axis-angle of joints 1..21) and 10 of expression. One public player
-puts a zero between the two and pads to 80, so three widths are met and read: 73, 74 and 80.
+`mobavatar_meta`. Network inputs are 63 pose numbers (axis-angle of joints 1..21) and 10 of expression. One public
+player puts a zero between the two and pads to 80, so three widths are met and read: 73, 74 and 80.
 """
 
 import json
@@ -60,7 +60,7 @@ def write(path: Path, a: AvatarArrays, input_width: Literal[73, 74] = 73) -> Non
         "t_joints": a.joint_rest,
         "weights_idx": a.skin_index.astype(np.uint8),
         "weights_val": _bytes_of_sum_255(a.skin_weight),
-        "num_xyz_ft_head": np.uint32(a.num_head_parts),
+        "num_xyz_ft_head": np.array(a.num_head_parts, np.uint32),
         "gs_feat_knn": a.part.astype(np.uint16),
         "rot_idxs": a.rotation_index.astype(np.uint32),
         "scale_idxs": a.scale_index.astype(np.uint32),
@@ -126,19 +126,19 @@ def _load(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check_shapes(path: Path, s: dict[str, np.ndarray]) -> None:
-    """Raise unless all arrays are numbers, belong to the same Gaussians, nodes and parts, and refer to existing ones."""
+    """Raise unless all arrays are numbers that belong to the same Gaussians, nodes and parts, and to existing ones."""
     n, m, k, parts = len(s["_xyz"]), len(s["ctrl_feat_knn"]), s["ctrl_pt_basis"].shape[-1], s["layers.0.bias"].shape[1]
     kept = {name: len(s[f"{name}_idxs"]) for name in ("rot", "scale", "color")}
     shapes: dict[str, tuple[int, ...]] = {
-        "_xyz": (n, 3), "_scaling": (n, 3), "_rotation": (n, 4), "_sh0": (n, 1, 3), "opacity": (n,), "t_joints": (55, 3),
-        "weights_idx": (n, 4), "weights_val": (n, 4), "num_xyz_ft_head": (), "gs_feat_knn": (n,),
+        "_xyz": (n, 3), "_scaling": (n, 3), "_rotation": (n, 4), "_sh0": (n, 1, 3), "opacity": (n,),
+        "t_joints": (55, 3), "weights_idx": (n, 4), "weights_val": (n, 4), "num_xyz_ft_head": (), "gs_feat_knn": (n,),
         "rotation_basis": (kept["rot"], 4, k), "scaling_basis": (kept["scale"], 3, k),
         "color_basis": (kept["color"], 3, k), "ctrl_pt_offsets": (m, 3), "ctrl_pt_basis": (m, 3, k),
         "gs_ctrl_knn": (n, 3), "gs_ctrl_knn_weights": (n, 3), "ctrl_feat_knn": (m,),
     }  # fmt: skip
     for name, shape in shapes.items():
         if s[name].shape != shape:
-            raise ExchangeError(f"{path}: expected {name} of the shape {shape}, found {s[name].shape}; export it again.")
+            raise ExchangeError(f"{path}: expected {name} of shape {shape}, found {s[name].shape}; export it again.")
     ends = {"weights_idx": 55, "gs_feat_knn": parts, "ctrl_feat_knn": parts, "gs_ctrl_knn": m}
     for name, end in (ends | {f"{name}_idxs": n for name in kept}).items():
         if s[name].size and not 0 <= s[name].min() <= s[name].max() < end:
@@ -238,7 +238,7 @@ def _check_implied(path: Path, a: AvatarArrays) -> None:
             f"{a.num_pose_inputs} and {a.layer_sizes[0] - a.num_pose_inputs}; train it with {EXPRESSIONS} expressions."
         )
     if np.abs(with_big_pose(a).inverse_bind - a.inverse_bind).max() > 1e-4:
-        raise ExchangeError(f"{path}: the layout implies a T-pose with hips at 25 degrees, this avatar has another one.")
+        raise ExchangeError(f"{path}: the layout implies a T-pose with hips at 25 degrees, this avatar's is another.")
 
 
 def _bytes_of_sum_255(weight: np.ndarray) -> np.ndarray:

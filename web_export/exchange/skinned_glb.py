@@ -139,12 +139,8 @@ def _animation(glb: GlbBuilder, clip: Clip, move: Skeleton, still: np.ndarray) -
     times = glb.accessor(np.arange(len(clip.poses)) / clip.fps, "<f4", bounds=True)
     tracks = [(0, "translation", move.translation)]
     tracks += [
-        (j, "rotation", move.rotation[:, j])
-        for j in range(55)
-        if np.abs(move.rotation[:, j] - still[j]).max() > STILL
+        (j, "rotation", move.rotation[:, j]) for j in range(55) if np.abs(move.rotation[:, j] - still[j]).max() > STILL
     ]
     samplers = [{"input": times, "output": glb.accessor(values, "<f4")} for _, _, values in tracks]
-    channels = [
-        {"sampler": i, "target": {"node": node, "path": kind}} for i, (node, kind, _) in enumerate(tracks)
-    ]
+    channels = [{"sampler": i, "target": {"node": node, "path": kind}} for i, (node, kind, _) in enumerate(tracks)]
     return {"name": clip.name, "samplers": samplers, "channels": channels}

@@ -1,8 +1,8 @@
 """Splats as PlayCanvas' `.sog`, version 2: five lossless WebP pictures and a JSON file in a zip, y down as a `.ply`.
 
 Facts from the format's specification (developer.playcanvas.com, "The SOG Format"). A pixel is a splat. Positions are
-16 bits of `sign(x) log(1 + |x|)`, low and high bytes in two pictures; scales and colours index codebooks of 256 numbers;
-quaternions keep their three smaller components, and alpha says which one was left out.
+16 bits of `sign(x) log(1 + |x|)`, low and high bytes in two pictures; scales and colours index codebooks of 256
+numbers; quaternions keep their three smaller components, and alpha says which one was left out.
 """
 
 import io

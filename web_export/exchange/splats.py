@@ -1,8 +1,8 @@
 """One pose of an avatar as plain 3D Gaussians: what `.ply`, `.spz`, `.sog` and glTF hold of it.
 
-These formats know a rotation and three scales for every splat. A skinned covariance is `A R S (A R S)^T` with an `A` that
-is no rotation, so rotation and scales are found again as its eigenvectors and the roots of its eigenvalues: exact, since
-every covariance has them.
+These formats know a rotation and three scales for every splat. A skinned covariance is `A R S (A R S)^T` with an `A`
+that is no rotation, so rotation and scales are found again as its eigenvectors and the roots of its eigenvalues: exact,
+since every covariance has them.
 """
 
 from dataclasses import dataclass, replace
