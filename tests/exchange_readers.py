@@ -86,7 +86,12 @@ DTYPES = {5126: "<f4", 5121: "u1", 5123: "<u2", 5125: "<u4"}
 WIDTHS = {"SCALAR": (), "VEC3": (3,), "VEC4": (4,), "MAT4": (4, 4)}
 
 
-def accessor(gltf: pygltflib.GLTF2, index: int) -> np.ndarray:
+def load_glb(path: Path) -> Any:
+    """The document; pygltflib's own types say of everything that it may be missing."""
+    return pygltflib.GLTF2().load_binary(str(path))
+
+
+def accessor(gltf: Any, index: int) -> np.ndarray:
     """The numbers of one accessor; normalised integers as 0..1, matrices by rows."""
     entry = gltf.accessors[index]
     view = gltf.bufferViews[entry.bufferView]
@@ -101,7 +106,7 @@ def accessor(gltf: pygltflib.GLTF2, index: int) -> np.ndarray:
 
 def gaussians_of_gltf(path: Path) -> dict[str, np.ndarray]:
     """Mean, covariance, colour and opacity of a primitive with KHR_gaussian_splatting."""
-    gltf = pygltflib.GLTF2().load_binary(str(path))
+    gltf = load_glb(path)
     assert "KHR_gaussian_splatting" in gltf.extensionsUsed
     primitive = gltf.meshes[0].primitives[0]
     assert primitive.mode == pygltflib.POINTS and "KHR_gaussian_splatting" in primitive.extensions

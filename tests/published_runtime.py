@@ -85,7 +85,9 @@ def evaluate(s: dict[str, np.ndarray], row: dict) -> dict[str, np.ndarray]:
         x = s["_xyz"][n].astype(float)
         for k in range(3):
             x = x + float(s["gs_ctrl_knn_weights"][n, k]) * moved[s["gs_ctrl_knn"][n, k]]
-        A = sum(s["weights_val"][n, k] / 255 * G[s["weights_idx"][n, k]] for k in range(4))
+        A = np.zeros((4, 4))
+        for k in range(4):
+            A += s["weights_val"][n, k] / 255 * G[s["weights_idx"][n, k]]
         w, *xyz = own["rot"][n]
         half = Rh @ A[:3, :3] @ Rotation.from_quat([*xyz, w]).as_matrix() @ np.diag(np.exp(own["scale"][n]))
         means.append(Rh @ (A[:3, :3] @ x + A[:3, 3]) + Th)

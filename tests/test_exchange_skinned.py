@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pygltflib
 import pytest
 import torch
 import trimesh
@@ -20,7 +20,7 @@ from nerfstudio_mobavatar.web_export.exchange.body_mesh import BodyMesh, open_bo
 from nerfstudio_mobavatar.web_export.exchange.errors import ExchangeError
 from nerfstudio_mobavatar.web_export.exchange.skinned_glb import Clip
 from nerfstudio_mobavatar.web_export.from_avatar import avatar_arrays
-from tests.exchange_readers import accessor, needs_tools, problems, validate
+from tests.exchange_readers import accessor, load_glb, needs_tools, problems, validate
 from tests.rig import tiny_avatar
 from tests.synthetic_avatar import SyntheticAvatar, walking_pose
 
@@ -59,7 +59,7 @@ class Model:
     """A skinned glTF: nodes, skin, animations, evaluated as the glTF 2.0 specification says."""
 
     def __init__(self, path: Path) -> None:
-        self.gltf = pygltflib.GLTF2().load_binary(str(path))
+        self.gltf = load_glb(path)
         skin = self.gltf.skins[0]
         self.joints, self.inverse_bind = skin.joints, accessor(self.gltf, skin.inverseBindMatrices)
         self.attributes = {
@@ -182,7 +182,7 @@ def test_the_open_bodys_mesh_moves_as_the_body_does(person: tuple[AvatarArrays, 
         shape = torch.from_numpy(betas).float()
         expected = plain.vertices(angles[None], transl[None], shape, torch.zeros(1, body.num_expressions))[0].numpy()
         np.testing.assert_allclose(model.points("turn", i / FPS), expected, rtol=0, atol=METRES)
-    loaded = trimesh.load(tmp_path / "m.glb", force="mesh", process=False)
+    loaded: Any = trimesh.load(tmp_path / "m.glb", force="mesh", process=False)
     assert len(loaded.faces) == len(body.faces) and loaded.is_winding_consistent
     assert 0.03 < loaded.volume < 0.15  # cubic metres of a person; negative if triangles faced inwards
     fresh = trimesh.Trimesh(loaded.vertices, loaded.faces, process=False).vertex_normals

@@ -6,7 +6,7 @@ import numpy as np
 import plyfile
 import pytest
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from nerfstudio_mobavatar.gaussians import PosedGaussians
 from nerfstudio_mobavatar.render import rasterize
@@ -61,7 +61,7 @@ def decibels(read: dict[str, np.ndarray], ours: np.ndarray) -> float:
 
 def in_order(g: dict[str, np.ndarray], posed: PosedArrays) -> dict[str, np.ndarray]:
     """Formats that sort by place: back in the order of the avatar, by the nearest mean."""
-    nearest = cKDTree(g["mean"]).query(posed.mean)[1]
+    nearest = KDTree(g["mean"]).query(posed.mean)[1]
     assert len(set(nearest)) == len(posed.mean)
     return {key: value[nearest] for key, value in g.items()}
 

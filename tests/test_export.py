@@ -16,6 +16,7 @@ from nerfstudio_mobavatar.web_export import bundle, export, pose_sequence
 from nerfstudio_mobavatar.web_export.evaluate import PosedArrays, evaluate
 from nerfstudio_mobavatar.web_export.export import ExportError, ExportMobavatar
 from nerfstudio_mobavatar.web_export.from_avatar import avatar_arrays
+from nerfstudio_mobavatar.web_export.rights import LicenseError
 from tests.rig import random_pose, tiny_avatar
 from tests.training_runs import PRUNE_STEP, STEPS, model_of, run, tiny_config
 
@@ -31,6 +32,7 @@ OURS = {
     "viewer.js",
 }
 POSTER_HEIGHT = 64  # the torch rasteriser is slow
+LICENCE = "Only for the play, not for adverts. ©"
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def config_path(finished) -> Path:
 @pytest.fixture(scope="module")
 def exported(config_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export") / "site"
-    ExportMobavatar(config_path, folder, poster_height=POSTER_HEIGHT).main()
+    ExportMobavatar(config_path, folder, poster_height=POSTER_HEIGHT, license=LICENCE).main()
     return folder
 
 
@@ -199,7 +201,7 @@ def test_overwrite_replaces_our_files_only(config_path: Path, tmp_path: Path, ex
     (tmp_path / "CNAME").write_text("example.org")
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "photo.jpg").write_text("photo")
-    ExportMobavatar(config_path, tmp_path, overwrite=True, poster_height=POSTER_HEIGHT).main()
+    ExportMobavatar(config_path, tmp_path, overwrite=True, poster_height=POSTER_HEIGHT, license=LICENCE).main()
     assert "CNAME" not in capsys.readouterr().out  # it lists what it wrote
     expected = content(exported) | {"CNAME": b"example.org", "images/photo.jpg": b"photo"}
     assert content(tmp_path) == expected
@@ -323,11 +325,21 @@ def test_the_command_exports_and_ends_with_one_line_on_an_error(config_path: Pat
     assert content(tmp_path) == before
 
 
+def test_the_authors_licence_is_in_the_avatar_and_its_readme(exported: Path, config_path: Path, tmp_path: Path):
+    assert bundle.load(exported / "avatar.mobavatar").meta["license"] == LICENCE
+    readme = (exported / "README.txt").read_text()
+    assert f"Licence of the avatar: {LICENCE}\n" in readme and "CC0" in readme
+    with pytest.raises(LicenseError, match=r"terms\.txt: no such file"):
+        ExportMobavatar(config_path, tmp_path / "site", license="terms.txt").main()
+    assert not (tmp_path / "site").exists()
+
+
 def test_info_prints_what_is_inside_and_refuses_half_a_file(exported: Path, tmp_path: Path, monkeypatch, capsys):
     avatar = exported / "avatar.mobavatar"
     assert run_cli(monkeypatch, "info", str(avatar)) is None
     out = capsys.readouterr().out
     assert "100 Gaussians, 6 parts, 20 nodes" in out and "training_frames: [" in out and "body: open" in out
+    assert f"license: {LICENCE}" in out
     assert all(name in out for name in bundle.SECTIONS)
     data = avatar.read_bytes()
     for size in (0, 12, 40, len(data) // 2, len(data) - 1):

@@ -5,10 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pygltflib
 import pytest
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from nerfstudio_mobavatar.body_model import load_body
 from nerfstudio_mobavatar.web_export import bundle
@@ -18,7 +17,7 @@ from nerfstudio_mobavatar.web_export.exchange.skinned_glb import Clip
 from nerfstudio_mobavatar.web_export.exchange.source import rest_pose
 from nerfstudio_mobavatar.web_export.from_avatar import avatar_arrays
 from nerfstudio_mobavatar.web_export.rights import MAX_CHARACTERS, LicenseError, read_license
-from tests.exchange_readers import accessor
+from tests.exchange_readers import accessor, load_glb
 from tests.rig import open_template, tiny_avatar
 
 FIELDS = {
@@ -52,7 +51,7 @@ def arrays_in(folder: Path, a: AvatarArrays) -> dict[str, np.ndarray]:
     with np.load(folder / "a.npz") as archive:
         found |= {f".npz {name}": archive[name] for name in archive.files}
     skinned_glb.write(folder / "a.glb", a, [Clip("rest", [rest_pose()] * 2, 30.0)], np.eye(3), None, "")
-    gltf = pygltflib.GLTF2().load_binary(str(folder / "a.glb"))
+    gltf = load_glb(folder / "a.glb")
     return found | {f".glb accessor {i}": accessor(gltf, i) for i in range(len(gltf.accessors))}
 
 
@@ -63,7 +62,7 @@ def test_the_fields_of_an_avatar_are_those_that_were_looked_at() -> None:
 def test_no_file_holds_vertices_faces_or_directions_of_the_body(avatar: AvatarArrays, tmp_path: Path) -> None:
     body, template = load_body("open"), open_template()[0]
     vertices = [body.v_template.numpy(), template.vertices]
-    trees = [cKDTree(v) for v in vertices]
+    trees = [KDTree(v) for v in vertices]
     rows = {
         "shape directions": body.shape_dirs.numpy().reshape(-1),
         "expression directions": body.expression_dirs.numpy().reshape(-1),
