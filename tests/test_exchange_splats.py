@@ -62,7 +62,7 @@ def decibels(read: dict[str, np.ndarray], ours: np.ndarray) -> float:
 def in_order(g: dict[str, np.ndarray], posed: PosedArrays) -> dict[str, np.ndarray]:
     """Formats that sort by place: back in the order of the avatar, by the nearest mean."""
     nearest = KDTree(g["mean"]).query(posed.mean)[1]
-    assert len(set(nearest)) == len(posed.mean)
+    assert len(np.unique(nearest)) == len(posed.mean)
     return {key: value[nearest] for key, value in g.items()}
 
 
