@@ -178,9 +178,11 @@ class Avatar(nn.Module):
         self.get_buffer("pruned").fill_(True)
         self._is_pruned = True
 
-    def features(self, pose: Float[Tensor, "55 3"], expression: Float[Tensor, " e"]) -> Float[Tensor, "p features"]:
-        """Local pose features of every part, [P, 2K]."""
-        x = features.pose_inputs(pose, expression)
+    def features(
+        self, pose: Float[Tensor, "55 3"], expression: Float[Tensor, " e"], inputs: Float[Tensor, " 73"] | None = None
+    ) -> Float[Tensor, "p features"]:
+        """Local pose features of every part, [P, 2K], of the pose or of `inputs` in its place."""
+        x = features.pose_inputs(pose, expression) if inputs is None else inputs
         return features.local_features(x, list(self.mlp_weights), list(self.mlp_biases), self._head_parts)
 
     def correctives(self, e: Float[Tensor, "p features"]) -> dict[str, Float[Tensor, "kept a"]]:
@@ -200,12 +202,14 @@ class Avatar(nn.Module):
         transl: Float[Tensor, " 3"],
         expression: Float[Tensor, " e"],
         use_correctives: bool = True,
+        inputs: Float[Tensor, " 73"] | None = None,
     ) -> AvatarOutput:
-        """Posed Gaussians of one pose; without correctives (warm-up, baseline) only the neutral avatar is skinned."""
+        """Posed Gaussians of one pose; without correctives (warm-up, baseline) only the neutral avatar is skinned.
+        `inputs`: what the part networks get in place of the pose (`trained_poses.safe_inputs`)."""
         attributes: dict[str, Tensor] = {name: self.neutral(name) for name in ATTRIBUTES}
         deltas: dict[str, Tensor] = {}
         if use_correctives:
-            e = self.features(pose, expression)
+            e = self.features(pose, expression, inputs)
             deltas = self.correctives(e)
             for name in ATTRIBUTES:
                 attributes[name] = blendshapes.add_correctives(attributes[name], deltas[name], self.index(name))

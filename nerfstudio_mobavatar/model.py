@@ -12,7 +12,7 @@ from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
-from . import losses, metrics, viewer_controls
+from . import features, losses, metrics, trained_poses, viewer_controls
 from .avatar import Avatar, AvatarConfig, Layout, make_layout
 from .blendshapes import ATTRIBUTES
 from .body_model import Body, load_body
@@ -82,6 +82,9 @@ class MobavatarModelConfig(ModelConfig):
     capture on disk stays as it is; a fit that is right already is left alone."""
     refinement: RefineConfig = field(default_factory=RefineConfig)
     """How far the fit may be changed, where `refine` is not "off"."""
+    pose_safety: bool = True
+    """While evaluating, the part networks' inputs stay where training saw them, as in exported files
+    (`trained_poses`)."""
     correctives: bool = True
     """False trains the baseline: the same Gaussians, skinning only, no pose-dependent correctives, no pruning."""
 
@@ -117,6 +120,7 @@ class MobavatarModel(Model):
         CONSOLE.log(describe_backend(self.config.rasterizer, self.kwargs["device"]))
         self.step, self.total_steps = 0, 0
         self.pruning_report: PruningReport | None = None
+        self.trained: tuple[tuple[int, int], Any, list[trained_poses.TrainedRegion]] | None = None
         self.viewer_frame = viewer_controls.frame_slider(len(capture.frames))
         self.viewer_up = viewer_controls.UpDirection(capture.up)
 
@@ -158,6 +162,16 @@ class MobavatarModel(Model):
         """(pose, expression) of every frame used in training."""
         rows = self.get_buffer("train_rows").tolist()
         return [(self.get_buffer("fit_pose")[r], self.get_buffer("fit_expression")[r]) for r in rows]
+
+    def safe_inputs(self, pose: Tensor, expression: Tensor) -> Tensor:
+        """[73] network inputs of a pose as exported files are drawn with them."""
+        fit, expressions = self.get_buffer("fit_pose"), self.get_buffer("fit_expression")
+        state = (fit._version, expressions._version)  # refinement and checkpoints change them
+        if self.trained is None or self.trained[0] != state:
+            seen = torch.stack([features.pose_inputs(p, e) for p, e in self.training_poses()]).cpu().numpy()
+            self.trained = (state, trained_poses.input_range(seen), trained_poses.trained_regions(seen))
+        x = features.pose_inputs(pose, expression).cpu().numpy()
+        return torch.from_numpy(trained_poses.safe_inputs(x, *self.trained[1:])).to(pose)
 
     def prune(self, optimizers: list[torch.optim.Optimizer], lists: list[list[nn.Parameter]]) -> None:
         """End of stage 1: keep the correctives that vary most over the training poses."""
@@ -215,12 +229,9 @@ class MobavatarModel(Model):
         """Render one pose for one or several cameras. [h, w, c] for a single evaluation camera, else [b, h, w, c]."""
         camera: Cameras = ray_bundle
         row = self.row_of(camera)
-        posed = self.avatar(
-            self.get_buffer("fit_pose")[row],
-            self.get_buffer("fit_transl")[row],
-            self.get_buffer("fit_expression")[row],
-            self.uses_correctives(),
-        )
+        pose, transl, expression = (self.get_buffer(f"fit_{name}")[row] for name in ("pose", "transl", "expression"))
+        safe = None if self.training or not self.config.pose_safety else self.safe_inputs(pose, expression)
+        posed = self.avatar(pose, transl, expression, self.uses_correctives(), safe)
         T_cam_world, K, width, height = opencv_cameras(camera, self.device)
         T_cam_world = self.correct_cameras(T_cam_world, camera)
         background = self.background()

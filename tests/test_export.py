@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from nerfstudio_mobavatar import cli
+from nerfstudio_mobavatar import cli, trained_poses
 from nerfstudio_mobavatar.avatar import Avatar
 from nerfstudio_mobavatar.motion import write_motion
 from nerfstudio_mobavatar.pruning import PruningConfig, corrective_statistics, prune
-from nerfstudio_mobavatar.web_export import bundle, export, pose_sequence
+from nerfstudio_mobavatar.web_export import bundle, export, pose_sequence, trained_range
 from nerfstudio_mobavatar.web_export.evaluate import PosedArrays, evaluate
 from nerfstudio_mobavatar.web_export.export import ExportError, ExportMobavatar
 from nerfstudio_mobavatar.web_export.from_avatar import avatar_arrays
@@ -109,6 +109,39 @@ def test_the_exported_file_is_the_training_avatar(finished, exported: Path):
         assert_same(evaluate(arrays, pose), model.avatar, fit, metres=1e-3, color=2e-3, share=1e-2)
 
 
+def test_evaluation_shows_poses_outside_of_training_as_the_file_is_drawn(finished):
+    """So that ns-eval, ns-render and the viewer show what the page shows. Training, and a model without the flag, take
+    the pose as it is."""
+    model = model_of(finished)
+    rows = model.get_buffer("train_rows").tolist()
+    held_out = next(r for r in range(len(model.get_buffer("fit_pose"))) if r not in rows)
+    free = avatar_arrays(model.avatar, {})
+    arrays = trained_range.with_training(free, [export.pose_of(model, row) for row in rows])
+    camera, _ = finished.pipeline.datamanager.next_train(0)
+    camera = camera[:1]
+    camera.metadata["pose_row"][:] = held_out
+    drawn: list[torch.Tensor] = []
+    hook = model.avatar.register_forward_hook(lambda *call: drawn.append(call[-1].gaussians.means))
+    before = model.get_buffer("fit_pose")[held_out].clone()
+    model.step = STEPS  # after the warm-up
+    try:
+        model.get_buffer("fit_pose")[held_out, 16, 2] += 1.5
+        shown = export.pose_of(model, held_out)
+        with torch.no_grad():
+            model.eval().get_outputs(camera)
+            model.config.pose_safety = False
+            model.get_outputs(camera)
+            model.config.pose_safety = True
+            model.train().get_outputs(camera)
+    finally:
+        hook.remove()
+        model.eval()
+        model.get_buffer("fit_pose")[held_out] = before
+    for means, a in zip(drawn, (arrays, free, free), strict=True):
+        np.testing.assert_allclose(means.numpy(), evaluate(a, shown).mean, rtol=0, atol=1e-5)
+    assert (drawn[0] - drawn[1]).abs().max() > 1e-3
+
+
 def test_the_exported_motion_puts_the_person_where_training_saw_it(finished, exported: Path):
     """Unquantised avatar, poses from the file: five decimals of an angle move a hand 1 m away by 0.01 mm a joint."""
     model = model_of(finished)
@@ -168,7 +201,8 @@ def test_given_motions_come_first_and_start_where_training_did(config_path: Path
     fit = model.get_buffer("fit_pose")[rows].numpy()[:, 1:22].reshape(len(rows), 63)
     assert arrays.input_range is not None  # of the training poses, not of the held-out ones
     np.testing.assert_allclose(arrays.input_range[:, :63], [fit.min(0), fit.max(0)], atol=1e-6)
-    assert said.count("of the frames leave the trained range: ") == 2
+    assert [region.name for region in arrays.trained_regions] == list(trained_poses.REGIONS)
+    assert said.count("of the frames have a pose outside of training: ") == 2
     up = np.array(model.capture.up)
     pelvises = []
     for entry in index:
@@ -243,7 +277,8 @@ def test_only_the_folder_itself_has_to_be_writable(config_path: Path, tmp_path: 
     ExportMobavatar(config_path, tmp_path / "site", poster_height=POSTER_HEIGHT, pose_safety=False).main()
     assert made == [tmp_path / "site"]
     assert set(content(tmp_path / "site")) == OURS
-    assert bundle.load(tmp_path / "site" / "avatar.mobavatar").input_range is None
+    arrays = bundle.load(tmp_path / "site" / "avatar.mobavatar")
+    assert arrays.input_range is None and arrays.trained_regions == ()
 
 
 def test_a_missing_config_is_named(tmp_path: Path):

@@ -54,8 +54,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     page.write_text(page.read_text().replace("<mobile-avatar", '<mobile-avatar target-fps="1"'))
     # trained on less than half of the walk: what the three renderers have to agree on includes the clamping
     avatar = SyntheticAvatar().build()
-    trained = 0.4 * trained_range.input_range(avatar, POSES)
-    (folder / AVATAR).write_bytes(bundle.encode(dataclasses.replace(avatar, input_range=trained)))
+    small = [dataclasses.replace(pose, pose=0.4 * pose.pose) for pose in POSES]
+    (folder / AVATAR).write_bytes(bundle.encode(trained_range.with_training(avatar, small)))
     pose_sequence.write(folder / MOTION, POSES, list(range(len(POSES))))
     pose_sequence.write(folder / "wave.pose.json", POSES[2:6], list(range(4)))
     (folder / INDEX).write_text(json.dumps(MOTIONS))
@@ -105,11 +105,34 @@ def test_draws_the_person_and_nothing_else_is_missing(still: AvatarPage) -> None
     picture = still.screenshot()
     shirt = (picture[..., 0].astype(int) - picture[..., 2] > 60).mean()
     assert 0.01 < shirt < 0.3, "the red shirt is in view"
-    wall = picture[:20, :100]
+    wall = picture[:10, :100]  # above the readout
     assert wall.min() > 200 and wall.max() < 250, "the wall is light grey"
     told = {"numGaussians": 2000, "frames": 11, "fps": 30, "body": "sticks", "bodyLicense": "none"}
     assert told.items() <= still.info().items()
     assert still.page.is_visible("#controls") and "2,000 splats" in still.page.inner_text("#readout")
+
+
+def test_a_pose_outside_of_training_is_told(still: AvatarPage, site: Path) -> None:
+    """In the stats as evaluate.py has it, and in words where people look. The page was trained on 0.4 of the walk."""
+    avatar = bundle.load(site / FOLDER / AVATAR)
+    frames = pose_sequence.read(site / FOLDER / MOTION)
+    for frame in (0, 3):
+        still.hold(frame)
+        found = still.page.evaluate(f"() => {STATS}.poseDistance")
+        expected = trained_range.pose_distance(avatar, frames[frame])
+        assert list(found) == list(expected)
+        np.testing.assert_allclose(list(found.values()), np.rad2deg(list(expected.values())), atol=1e-3)
+    worst = [name for name in sorted(expected, key=lambda name: -expected[name]) if np.rad2deg(expected[name]) > 5]
+    assert worst
+    more = f" and {len(worst) - 2} more" if len(worst) > 2 else ""
+    words = "pose outside of training: " + ", ".join(worst[:2]) + more
+    still.page.wait_for_timeout(1100)  # the readout is written once a second
+    still.page.evaluate("() => window.mobavatar.renderOnce()")
+    still.page.wait_for_function("words => document.querySelector('mobile-avatar').shadowRoot"
+                                 ".querySelector('#readout').textContent.endsWith(words)", arg=words)  # fmt: skip
+    still.page.keyboard.press("i")
+    assert f"outside of training: {worst[0]} " in still.page.inner_text("#stats")
+    still.page.keyboard.press("i")
 
 
 def test_canvas_shows_what_read_pixels_reads(still: AvatarPage) -> None:

@@ -17,6 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from nerfstudio_mobavatar import trained_poses
+from nerfstudio_mobavatar.trained_poses import TrainedRegion
+
 MAGIC = b"MOBAVATR"
 VERSION = 1
 PREAMBLE_BYTES = 16
@@ -102,6 +105,8 @@ class AvatarArrays:
     """[55]"""
     input_range: np.ndarray | None = None
     """[2, inputs] smallest and largest network inputs in training, to which hosts clamp; None: nothing is clamped."""
+    trained_regions: tuple[TrainedRegion, ...] = ()
+    """What training saw of each region of the body; hosts soften inputs that are unlike it."""
     meta: dict[str, Any] = field(default_factory=dict)
     """Free JSON: up axis, fps, body name, licence note, training range."""
 
@@ -262,6 +267,7 @@ def encode(a: AvatarArrays) -> bytes:
         "position_low": low.tolist(),
         "position_high": high.tolist(),
         **({} if a.input_range is None else {"input_range": np.asarray(a.input_range, np.float64).tolist()}),
+        **({"trained_regions": trained_poses.to_json(a.trained_regions)} if a.trained_regions else {}),
         "meta": a.meta,
         "sections": entries,
         "payload_bytes": len(payload),
@@ -377,6 +383,7 @@ def decode(data: bytes) -> AvatarArrays:
         inverse_bind=s["inverse_bind"],
         joint_parent=s["joint_parent"],
         input_range=_input_range(header),
+        trained_regions=trained_poses.from_json(header.get("trained_regions", []), header["num_pose_inputs"]),
         meta=header["meta"],
     )
 

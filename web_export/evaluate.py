@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nerfstudio_mobavatar.trained_poses import safe_inputs
+
 from .bundle import AvatarArrays
 
 
@@ -66,9 +68,8 @@ def joint_transforms(a: AvatarArrays, pose: Pose) -> np.ndarray:
 
 
 def mlp_inputs(a: AvatarArrays, pose: Pose) -> np.ndarray:
-    """[layer_sizes[0]] what the part networks get: the pose, clamped to the trained range where the file has one."""
-    x = raw_inputs(a, pose)
-    return x if a.input_range is None else np.clip(x, *a.input_range.astype(np.float32))
+    """[layer_sizes[0]] what the part networks get: the pose, kept inside what training saw where the file says it."""
+    return safe_inputs(raw_inputs(a, pose), a.input_range, a.trained_regions, a.num_pose_inputs)
 
 
 def raw_inputs(a: AvatarArrays, pose: Pose) -> np.ndarray:

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from .evaluate import Pose, evaluate
 from .from_avatar import avatar_arrays
 from .motions import given_motions, poses_of, rig_of, training_motion, write_motions
 from .rights import UNSTATED, read_license
-from .trained_range import describe, input_range
+from .trained_range import describe, with_training
 
 AVATAR_FILE, POSTER_FILE, README_FILE = "avatar.mobavatar", "poster.jpg", "README.txt"
 
@@ -59,7 +59,7 @@ class ExportMobavatar:
     poster_height: int = 960
     """Height of the poster picture, pixels (3:4 portrait)."""
     pose_safety: bool = True
-    """Store between which values every pose input lay in training, so that corrections are not extrapolated beyond."""
+    """Store what training saw of each region of the body, so that corrections are not extrapolated to other poses."""
     motion: tuple[Path, ...] = ()
     """Motions to play instead of the training motion, which comes last then: files of AMASS, GVHMR, WHAM, TRAM, EMAGE,
     BVH, .pose.json, smpl_params.npz, or SMPLer-X's folders. Where a wrong format, rate or up axis is detected,
@@ -142,7 +142,7 @@ def write_bundle(
     }
     arrays = avatar_arrays(model.avatar, meta)
     if pose_safety:
-        arrays = replace(arrays, input_range=input_range(arrays, [pose_of(model, r) for r in rows]))
+        arrays = with_training(arrays, [pose_of(model, r) for r in rows])
     for named, report in given:
         print(report)
         if pose_safety:

@@ -1,43 +1,46 @@
-"""How far a pose is from those that an avatar was trained on, and what keeps it sane there.
+"""What an avatar file says about the poses that the avatar was trained on, and what is told about others.
 
-The part networks saw each of their inputs (63 angles of joints 1..21, the expression) between a smallest and a largest
-value; beyond them they extrapolate. An avatar file may store these bounds (`input_range`), and every host then clamps
-the inputs to them: `evaluate.mlp_inputs` and its twin in the viewer. Skinning always gets the whole pose.
+The maths is `nerfstudio_mobavatar.trained_poses`; the file stores `input_range` and `trained_regions`, and every host
+draws with `evaluate.mlp_inputs` or its twin in the viewer. Skinning always gets the whole pose.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from nerfstudio_mobavatar.motion.joint_names import NAMES
+from nerfstudio_mobavatar import trained_poses
+from nerfstudio_mobavatar.trained_poses import REGIONS, TOLERANCE
 
 from .bundle import AvatarArrays
 from .evaluate import Pose, raw_inputs
 
-TOLERANCE = np.deg2rad(5.0)
-"""Radians beyond the range from which a joint counts as outside."""
 
-
-def input_range(a: AvatarArrays, poses: Sequence[Pose]) -> np.ndarray:
-    """[2, inputs] smallest and largest value of every network input over these poses."""
+def with_training(a: AvatarArrays, poses: Sequence[Pose]) -> AvatarArrays:
+    """The avatar with the range and the regions of the poses that it was trained on."""
     inputs = np.stack([raw_inputs(a, pose) for pose in poses])
-    return np.stack([inputs.min(0), inputs.max(0)])
+    regions = tuple(trained_poses.trained_regions(inputs, a.num_pose_inputs))
+    return replace(a, input_range=trained_poses.input_range(inputs), trained_regions=regions)
 
 
-def joint_excess(a: AvatarArrays, pose: Pose) -> np.ndarray:
-    """[21] radians by which joints 1..21 are beyond the trained range (length over the three axis-angle numbers)."""
-    assert a.input_range is not None
-    x, (low, high) = raw_inputs(a, pose), a.input_range
-    beyond = np.maximum(np.maximum(low - x, x - high), 0)[: a.num_pose_inputs]
-    return np.linalg.norm(beyond.reshape(-1, 3), axis=1)
+def pose_distance(a: AvatarArrays, pose: Pose) -> dict[str, float]:
+    """By body region: radians beyond training, 0 inside; nothing where the file does not say what training saw."""
+    return trained_poses.pose_distance(raw_inputs(a, pose), a.input_range, a.trained_regions, a.num_pose_inputs)
 
 
 def describe(a: AvatarArrays, poses: Sequence[Pose]) -> str:
-    """One sentence: how many frames leave the trained range, and with which joints."""
-    excess = np.stack([joint_excess(a, pose) for pose in poses])
-    outside = (excess > TOLERANCE).any(1).mean()
-    worst = [j for j in np.argsort(-excess.max(0), kind="stable")[:3] if excess[:, j].max() > TOLERANCE]
+    """One sentence: how many frames are unlike training, and in which regions of the body."""
+    found = [pose_distance(a, pose) for pose in poses]
+    most = {name: max(d[name] for d in found) for name in found[0]}
+    outside = {name: np.mean([d[name] > TOLERANCE for d in found]) for name in most}
+    worst = [name for name in sorted(most, key=lambda name: -most[name]) if outside[name] > 0]
     if not worst:
-        return "within the trained range"
-    joints = ", ".join(f"{NAMES[j + 1]} by up to {np.rad2deg(excess[:, j].max()):.0f} degrees" for j in worst)
-    return f"{outside:.0%} of the frames leave the trained range: {joints}"
+        return "within the trained poses"
+    share = np.mean([max(d.values()) > TOLERANCE for d in found])
+    regions = ", ".join(
+        f"{name} (by up to {np.rad2deg(most[name]):.0f} degrees, in {outside[name]:.0%})" for name in worst
+    )
+    return f"{share:.0%} of the frames have a pose outside of training: {regions}"
+
+
+__all__ = ["REGIONS", "TOLERANCE", "describe", "pose_distance", "with_training"]

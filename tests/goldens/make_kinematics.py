@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nerfstudio_mobavatar import trained_poses
 from nerfstudio_mobavatar.web_export import bundle, evaluate
 
 GOLDEN = Path(__file__).with_name("kinematics.json")
@@ -42,7 +43,7 @@ def _skeleton(rng: np.random.Generator) -> dict[str, np.ndarray]:
 def _avatar(skeleton: dict[str, np.ndarray]) -> bundle.AvatarArrays:
     """An avatar of no Gaussians around the skeleton; its network takes 63 pose numbers and 10 of expression."""
     values: dict[str, Any] = {f.name: np.zeros(0, np.float32) for f in fields(bundle.AvatarArrays)}
-    values["input_range"] = None
+    values |= {"input_range": None, "trained_regions": ()}
     values |= skeleton
     values["mlp_weights"], values["mlp_biases"] = (np.zeros((1, 8, 73), np.float32),), (np.zeros((1, 8), np.float32),)
     return bundle.AvatarArrays(**values | {"num_head_parts": 1, "num_pose_inputs": 63, "meta": {}})
@@ -53,6 +54,8 @@ def goldens() -> dict[str, Any]:
     rng = np.random.default_rng(20260501)
     skeleton = _skeleton(rng)
     a = _avatar(skeleton)
+    inputs = np.random.default_rng(7).normal(0, 0.2, (60, 73)).round(DECIMALS)
+    limits, regions = trained_poses.input_range(inputs), trained_poses.trained_regions(inputs)
     cases = []
     for name, (spread, expressions) in CASES.items():
         angles = np.round(rng.normal(0, 1, (55, 3)) * spread, DECIMALS).astype(np.float32)
@@ -71,9 +74,15 @@ def goldens() -> dict[str, Any]:
                 },
                 "joint_transforms": _rounded(evaluate.joint_transforms(a, pose)),
                 "mlp_inputs": _rounded(evaluate.mlp_inputs(a, pose)),
+                "safe_inputs": _rounded(trained_poses.safe_inputs(evaluate.raw_inputs(a, pose), limits, regions)),
+                "pose_distance": {
+                    name: round(d, DECIMALS)
+                    for name, d in trained_poses.pose_distance(evaluate.raw_inputs(a, pose), limits, regions).items()
+                },
             }
         )
-    return {"skeleton": {k: _rounded(v) for k, v in skeleton.items()}, "cases": cases}
+    trained = {"input_range": limits.tolist(), "trained_regions": trained_poses.to_json(regions)}
+    return {"skeleton": {k: _rounded(v) for k, v in skeleton.items()}, "trained": trained, "cases": cases}
 
 
 def text() -> str:

@@ -130,6 +130,11 @@ export interface Stats {
   readonly avatars: number;
   /** Avatars that are outside of the picture. */
   readonly culledAvatars: number;
+  /**
+   * By region of the body ("left arm"): degrees by which the pose that is shown is beyond those of training, 0 inside; of
+   * several avatars the furthest. Empty where the files do not say what training saw.
+   */
+  readonly poseDistance: Readonly<Record<string, number>>;
   readonly adapter: string;
 }
 

@@ -75,6 +75,17 @@ export class Composition {
     };
   }
 
+  /** By region of the body: degrees by which the visible people's poses are beyond those of training, the furthest counts. */
+  poseDistance(): Record<string, number> {
+    const furthest: Record<string, number> = {};
+    for (const { person } of this.members.filter(({ visible }) => visible)) {
+      for (const [region, radians] of person.distance()) {
+        furthest[region] = Math.max(furthest[region] ?? 0, (radians * 180) / Math.PI);
+      }
+    }
+    return furthest;
+  }
+
   private stage(people: readonly Person[]): Float32Array<ArrayBuffer> {
     const { up, target } = this.orbit!;
     // feet and pelvis of one person; of several, who is in front: the pelvis of each

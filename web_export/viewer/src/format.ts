@@ -14,6 +14,7 @@ import {
   type SectionName,
   VERSION,
 } from "./generated";
+import { regionsFault, type TrainedRegion } from "./trained_poses";
 
 /** An avatar file that cannot be read; the message says what was expected, what was found and what to do. */
 export class FormatError extends Error {
@@ -68,6 +69,8 @@ export interface Header {
   readonly position_high: readonly number[];
   /** Smallest and largest network inputs in training, to which inputs are clamped; absent: nothing is clamped. */
   readonly input_range?: readonly (readonly number[])[];
+  /** What training saw of each region of the body; absent: nothing is softened. */
+  readonly trained_regions?: readonly TrainedRegion[];
   readonly payload_bytes: number;
   readonly meta: Meta;
   readonly sections: readonly SectionEntry[];
@@ -196,6 +199,8 @@ function checkHeader(header: Header): void {
     range === undefined || (range.length === 2 && range.every((row) => row.length === inputs && row.every(Number.isFinite))),
     `input_range must be two rows of ${inputs} numbers`,
   );
+  const fault = regionsFault(header.trained_regions ?? [], header.num_pose_inputs);
+  need(fault === undefined, fault ?? "");
   need(Array.isArray(header.sections), "sections must be a list");
   need(typeof header.meta === "object" && header.meta !== null, "meta must be an object");
 }

@@ -48,10 +48,10 @@ export class AvatarInstance {
   /** Uploads joint transforms and network inputs of a pose. */
   setPose(pose: Pose): void {
     const { avatar, skeleton, context } = this.model;
-    const { layer_sizes, num_pose_inputs, input_range } = avatar.header;
+    const { layer_sizes, num_pose_inputs } = avatar.header;
     const values = {
       joints: jointTransforms(skeleton, pose),
-      inputs: mlpInputs(pose, layer_sizes[0]!, num_pose_inputs, input_range),
+      inputs: mlpInputs(pose, layer_sizes[0]!, num_pose_inputs, avatar.header),
     };
     context.device.queue.writeBuffer(this.buffers.get("pose_input")!, 0, structBytes("PoseInput", values));
     this.isPosed = false;

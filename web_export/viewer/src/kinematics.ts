@@ -3,6 +3,7 @@ import { type Avatar, floats, ints } from "./format";
 import { NUM_JOINTS } from "./generated";
 import type { Pose } from "./pose";
 import { rodrigues } from "./rotation";
+import { safeInputs, type Trained } from "./trained_poses";
 
 /** The part of an avatar that moves joints. */
 export interface Skeleton {
@@ -62,19 +63,15 @@ export function jointTransforms(skeleton: Skeleton, pose: Pose): Float32Array<Ar
   return out;
 }
 
-/**
- * [inputs] pose numbers of joints 1..21, then the expression (zero-filled or cut to what the network takes), clamped to the
- * `range` (smallest, largest) that the file may have from training.
- */
-export function mlpInputs(
-  pose: Pose,
-  inputs: number,
-  poseInputs: number,
-  range?: readonly (readonly number[])[],
-): Float32Array<ArrayBuffer> {
+/** [inputs] pose numbers of joints 1..21, then the expression (zero-filled or cut to what the network takes). */
+export function rawInputs(pose: Pose, inputs: number, poseInputs: number): Float32Array<ArrayBuffer> {
   const x = new Float32Array(inputs);
   x.set(pose.pose.subarray(3, 3 + poseInputs));
   x.set(pose.expression.subarray(0, inputs - poseInputs), poseInputs);
-  if (range) x.forEach((value, i) => (x[i] = Math.min(Math.max(value, range[0]![i]!), range[1]![i]!)));
   return x;
+}
+
+/** The same, kept inside what training saw where the file says it. */
+export function mlpInputs(pose: Pose, inputs: number, poseInputs: number, trained: Trained = {}): Float32Array<ArrayBuffer> {
+  return safeInputs(rawInputs(pose, inputs, poseInputs), trained);
 }

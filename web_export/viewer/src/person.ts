@@ -1,11 +1,12 @@
 /** One person of a scene: which avatar, which motion, where it stands, what it shows now. No GPU in here. */
 import type { AvatarInfo, MotionInfo, Placement, PoseFrame } from "./api";
 import type { Avatar, Meta } from "./format";
-import { type Skeleton, skeletonOf, worldJoints } from "./kinematics";
+import { rawInputs, type Skeleton, skeletonOf, worldJoints } from "./kinematics";
 import type { Motion } from "./motion";
 import { Player } from "./player";
 import { parsePose, type Pose } from "./pose";
 import { rodrigues, type Vector } from "./rotation";
+import { poseDistance } from "./trained_poses";
 import type { Sphere } from "./visibility";
 
 const DEFAULT_FPS = 30;
@@ -107,6 +108,12 @@ export class Person {
     const { frames, last } = this.player;
     if (!frames[pose]) throw new RangeError(`there is no frame ${pose}; the motion has frames 0..${last}`);
     this.fixed = frames[pose];
+  }
+
+  /** By region of the body: radians by which the pose that is shown is beyond those of training. */
+  distance(): Map<string, number> {
+    const { header } = this.avatar;
+    return poseDistance(rawInputs(this.pose(), header.layer_sizes[0]!, header.num_pose_inputs), header);
   }
 
   get isHeld(): boolean {

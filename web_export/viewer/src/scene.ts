@@ -178,6 +178,7 @@ export class SceneImpl extends EventTarget implements Scene, GpuUser, MemberScen
       downloadedBytes: [...files].reduce((sum, { loadedBytes }) => sum + loadedBytes, 0),
       avatars: members.length,
       culledAvatars: culled,
+      poseDistance: this.composition.poseDistance(),
       adapter: this.adapter,
     };
   }

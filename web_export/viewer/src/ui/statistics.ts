@@ -7,6 +7,14 @@ const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
 const milliseconds = (ms: number) => `${ms.toFixed(ms < 10 ? 2 : 1)} ms`;
 const rate = (fps: number) => fps.toFixed(fps < 10 ? 1 : 0);
 
+/** Degrees beyond training from which a pose counts as outside; trained_poses.py has the same. */
+const TOLERANCE = 5;
+
+/** Regions of the body whose pose is unlike any of training, the furthest first, with the degrees. */
+export function outside({ poseDistance }: Pick<Stats, "poseDistance">): (readonly [string, number])[] {
+  return Object.entries(poseDistance).filter(([, degrees]) => degrees > TOLERANCE).sort(([, a], [, b]) => b - a);
+}
+
 /** Rows of the table: what, how much. */
 export function rows(stats: Stats): (readonly [string, string])[] {
   const passes = Object.entries(stats.passMilliseconds).map(([name, ms]) => [`· ${name}`, milliseconds(ms)] as const);
@@ -23,8 +31,14 @@ export function rows(stats: Stats): (readonly [string, string])[] {
     ["Downloaded", megabytes(stats.downloadedBytes)],
     ["On the GPU", megabytes(stats.gpuBytes)],
     ...(stats.avatars > 1 ? [["Avatars", `${stats.avatars}, ${stats.culledAvatars} out of view`] as const] : []),
+    ...(Object.keys(stats.poseDistance).length > 0 ? [["Pose", poseText(stats)] as const] : []),
     ["Adapter", stats.adapter || "hidden by the browser"],
   ];
+}
+
+function poseText(stats: Stats): string {
+  const regions = outside(stats).map(([region, degrees]) => `${region} ${Math.round(degrees)}°`);
+  return regions.length > 0 ? `outside of training: ${regions.join(", ")}` : "as in training";
 }
 
 export class Statistics {
@@ -51,6 +65,9 @@ export class Statistics {
   show(stats: Stats, details: string): void {
     const splats = `${count(stats.splats)} splats`;
     this.readout.textContent = stats.fps > 0 ? `${rate(stats.fps)} fps · ${splats}` : splats;
+    const regions = outside(stats).map(([region]) => region);
+    const named = regions.slice(0, 2).join(", ") + (regions.length > 2 ? ` and ${regions.length - 2} more` : "");
+    if (named) this.readout.append(h("span", { class: "warning" }, `pose outside of training: ${named}`));
     if (this.root.hidden) return;
     this.table.replaceChildren(...rows(stats).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
     this.details.textContent = details;
