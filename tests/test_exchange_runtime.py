@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from nerfstudio_mobavatar import trained_poses
 from nerfstudio_mobavatar.gaussians import PosedGaussians
 from nerfstudio_mobavatar.render import rasterize
 from nerfstudio_mobavatar.template import BIG_POSE_HIP
@@ -27,7 +28,10 @@ WIDTH, HEIGHT = 192, 256
 def avatar() -> AvatarArrays:
     """As an avatar file holds it."""
     small = SyntheticAvatar(num_gaussians=900, num_parts=12, num_nodes=60, num_kept=150).build()
-    return bundle.decode(bundle.encode(replace(small, input_range=np.tile([[-2.0], [2.0]], 73))))
+    regions = tuple(trained_poses.trained_regions(np.random.default_rng(4).normal(0, 1, (200, 73))))
+    return bundle.decode(
+        bundle.encode(replace(small, input_range=np.tile([[-2.0], [2.0]], 73), trained_regions=regions))
+    )
 
 
 def draw(g: dict[str, np.ndarray]) -> np.ndarray:
@@ -84,6 +88,7 @@ def test_there_and_back_keeps_the_picture(avatar: AvatarArrays, tmp_path: Path) 
     back = bundle.decode(bundle.encode(back))
     assert width == 73 and back.meta == avatar.meta
     assert back.input_range is not None and np.abs(back.input_range).max() == 2
+    assert trained_poses.to_json(back.trained_regions) == trained_poses.to_json(avatar.trained_regions)
     worst = 99.0
     for phase in (0.0, 1.0, 2.5):
         ours = draw(vars(evaluate(avatar, walking_pose(phase))))
@@ -137,7 +142,7 @@ def test_a_root_rotation_in_the_pose_turns_about_the_pelvis(avatar: AvatarArrays
     (tmp_path / "b.pose.json").write_text(json.dumps([row]))
     pose = pose_sequence.read(tmp_path / "b.pose.json")[0]
     back, _ = runtime_npz.read(tmp_path / "a.npz")
-    back = replace(back, input_range=None)
+    back = replace(back, input_range=None, trained_regions=())
     expected = published_runtime.evaluate(published_runtime.load(tmp_path / "a.npz"), row)
     np.testing.assert_allclose(evaluate(back, pose).mean, expected["mean"], rtol=0, atol=5e-5)
 

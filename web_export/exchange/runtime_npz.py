@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from nerfstudio_mobavatar import trained_poses
+
 from ..bundle import AvatarArrays
 from ..evaluate import Pose, joint_transforms
 from .errors import ExchangeError
@@ -81,7 +83,11 @@ def write(path: Path, a: AvatarArrays, input_width: Literal[73, 74] = 73) -> Non
             if array.size and not (low <= array.min() and array.max() <= high):
                 raise ExchangeError(f"{path}: {name} has numbers beyond half precision or none at all; train it again.")
             arrays[name] = array.astype(np.float16)
-    notes = {"meta": a.meta, "input_range": None if a.input_range is None else a.input_range.astype(float).tolist()}
+    notes = {
+        "meta": a.meta,
+        "input_range": None if a.input_range is None else a.input_range.astype(float).tolist(),
+        "trained_regions": trained_poses.to_json(a.trained_regions),
+    }
     arrays[META_KEY] = np.frombuffer(json.dumps(notes).encode(), np.uint8)
     with path.open("wb") as stream:  # a name without .npz would get it appended
         np.savez(stream, **arrays)  # pyright: ignore[reportArgumentType]
@@ -203,7 +209,7 @@ def _assemble(path: Path, s: dict[str, np.ndarray]) -> tuple[AvatarArrays, int]:
 
 
 def _notes(path: Path, s: dict[str, np.ndarray]) -> dict[str, Any]:
-    """`meta` and `input_range` of files that we wrote; of others, what has to be guessed."""
+    """`meta` and what training saw, of files that we wrote; of others, what has to be guessed."""
     if META_KEY not in s:
         return {
             "meta": {
@@ -215,7 +221,11 @@ def _notes(path: Path, s: dict[str, np.ndarray]) -> dict[str, Any]:
         }
     notes = json.loads(s[META_KEY].astype(np.uint8).tobytes())
     limits = notes["input_range"]
-    return {"meta": notes["meta"], "input_range": None if limits is None else np.array(limits, np.float32)}
+    return {
+        "meta": notes["meta"],
+        "input_range": None if limits is None else np.array(limits, np.float32),
+        "trained_regions": trained_poses.from_json(notes.get("trained_regions", []), 63),
+    }
 
 
 def with_big_pose(a: AvatarArrays) -> AvatarArrays:
