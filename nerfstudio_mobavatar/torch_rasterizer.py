@@ -56,11 +56,12 @@ def project(
     K: Float[Tensor, "c 3 3"],
     width: int,
     height: int,
+    dilation: float | Float[Tensor, "c n"] = DILATION,
 ) -> tuple[Float[Tensor, "c n 2"], Float[Tensor, "c n 3"], Float[Tensor, "c n"]]:
     """EWA projection: screen centres (px), screen covariances xx, xy, yy (px^2, dilated) and depths (m).
 
-    `J R S R^T J^T + 0.3 I` (Zwicker et al. 2002), J at the centre with the slope clamped. Only the upper triangle of
-    the covariances is read, as in gsplat. Behind the near plane the values are finite but meaningless.
+    `J R S R^T J^T + dilation I` (Zwicker et al. 2002), J at the centre with the slope clamped. Only the upper triangle
+    of the covariances is read, as in gsplat. Behind the near plane the values are finite but meaningless.
     """
     R, t = T_cam_world[:, :3, :3], T_cam_world[:, :3, 3]
     x, y, depth = (torch.einsum("cij,nj->icn", R, means) + t.T[:, :, None]).unbind(0)
@@ -75,7 +76,7 @@ def project(
     upper = torch.triu(covariances)
     symmetric = upper + torch.triu(covariances, 1).mT
     Sx, Sy = torch.einsum("nij,cnj->cni", symmetric, row_x), torch.einsum("nij,cnj->cni", symmetric, row_y)
-    xx, xy, yy = (row_x * Sx).sum(-1) + DILATION, (row_x * Sy).sum(-1), (row_y * Sy).sum(-1) + DILATION
+    xx, xy, yy = (row_x * Sx).sum(-1) + dilation, (row_x * Sy).sum(-1), (row_y * Sy).sum(-1) + dilation
     centre = torch.stack([fx * x / z + cx, fy * y / z + cy], -1)
     return centre, torch.stack([xx, xy, yy], -1), depth
 
@@ -89,9 +90,10 @@ def splats(
     K: Float[Tensor, "c 3 3"],
     width: int,
     height: int,
+    dilation: float | Float[Tensor, "c n"] = DILATION,
 ) -> Splats:
     """Project, drop what no pixel can see, sort by depth (ties by index, as gsplat's stable radix sort)."""
-    centre, cov, depth = project(means, covariances, T_cam_world, K, width, height)
+    centre, cov, depth = project(means, covariances, T_cam_world, K, width, height, dilation)
     n = len(means)
     centre, cov, depth = centre.reshape(-1, 2), cov.reshape(-1, 3), depth.reshape(-1)
     with torch.no_grad():

@@ -12,7 +12,7 @@ from nerfstudio_mobavatar import cli, trained_poses
 from nerfstudio_mobavatar.avatar import Avatar
 from nerfstudio_mobavatar.motion import write_motion
 from nerfstudio_mobavatar.pruning import PruningConfig, corrective_statistics, prune
-from nerfstudio_mobavatar.web_export import bundle, export, pose_sequence, trained_range
+from nerfstudio_mobavatar.web_export import bundle, export, levels, pose_sequence, trained_range
 from nerfstudio_mobavatar.web_export.evaluate import PosedArrays, evaluate
 from nerfstudio_mobavatar.web_export.export import ExportError, ExportMobavatar
 from nerfstudio_mobavatar.web_export.from_avatar import avatar_arrays
@@ -218,6 +218,19 @@ def test_given_motions_come_first_and_start_where_training_did(config_path: Path
     with pytest.raises(ExportError, match=r"nowhere.bvh: expected a motion for --motion, found no such file"):
         ExportMobavatar(config_path, tmp_path / "other", motion=(tmp_path / "nowhere.bvh",)).main()
     assert not (tmp_path / "other").exists()
+
+
+def test_levels_of_detail_are_written_and_told(config_path: Path, finished, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(levels, "MIN_COUNT", 20)
+    ExportMobavatar(config_path, tmp_path / "site", poster_height=POSTER_HEIGHT).main()
+    said = capsys.readouterr().out
+    arrays = bundle.load(tmp_path / "site" / "avatar.mobavatar")
+    assert [level.count for level in arrays.levels] == [25, 50] and len(arrays.position) == 100
+    assert said.count("level of ") == 2 and "pixels per metre; 100 Gaussians" in said
+    view = model_of(finished).kwargs["metadata"]["views"][0]
+    middle = model_of(finished).get_buffer("fit_transl")[0].numpy() + arrays.joint_rest[0]
+    fineness = view.K[0, 0] / (view.T_cam_world[2, :3] @ middle + view.T_cam_world[2, 3])
+    assert arrays.pixels_per_metre == pytest.approx(fineness, rel=0.1)  # other cameras, other frames
 
 
 def test_a_folder_with_content_is_refused_and_keeps_it(config_path: Path, tmp_path: Path):

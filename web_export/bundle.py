@@ -20,6 +20,8 @@ import numpy as np
 from nerfstudio_mobavatar import trained_poses
 from nerfstudio_mobavatar.trained_poses import TrainedRegion
 
+from .detail import Level, levels_header, read_levels, read_pixels_per_metre
+
 MAGIC = b"MOBAVATR"
 VERSION = 1
 PREAMBLE_BYTES = 16
@@ -107,6 +109,10 @@ class AvatarArrays:
     """[2, inputs] smallest and largest network inputs in training, to which hosts clamp; None: nothing is clamped."""
     trained_regions: tuple[TrainedRegion, ...] = ()
     """What training saw of each region of the body; hosts soften inputs that are unlike it."""
+    levels: tuple[Level, ...] = ()
+    """Prefixes to draw in place of all Gaussians, coarsest first."""
+    pixels_per_metre: float | None = None
+    """Of the training pictures; coarser pictures are drawn so that they look like those, averaged down."""
     meta: dict[str, Any] = field(default_factory=dict)
     """Free JSON: up axis, fps, body name, licence note, training range."""
 
@@ -268,6 +274,8 @@ def encode(a: AvatarArrays) -> bytes:
         "position_high": high.tolist(),
         **({} if a.input_range is None else {"input_range": np.asarray(a.input_range, np.float64).tolist()}),
         **({"trained_regions": trained_poses.to_json(a.trained_regions)} if a.trained_regions else {}),
+        **levels_header(a.levels),
+        **({} if a.pixels_per_metre is None else {"pixels_per_metre": a.pixels_per_metre}),
         "meta": a.meta,
         "sections": entries,
         "payload_bytes": len(payload),
@@ -384,6 +392,8 @@ def decode(data: bytes) -> AvatarArrays:
         joint_parent=s["joint_parent"],
         input_range=_input_range(header),
         trained_regions=trained_poses.from_json(header.get("trained_regions", []), header["num_pose_inputs"]),
+        levels=read_levels(header),
+        pixels_per_metre=read_pixels_per_metre(header),
         meta=header["meta"],
     )
 

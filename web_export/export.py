@@ -15,13 +15,14 @@ import torch
 
 from nerfstudio_mobavatar import __version__
 from nerfstudio_mobavatar.capture import Capture
-from nerfstudio_mobavatar.gaussians import PosedGaussians
-from nerfstudio_mobavatar.render import rasterize, resolve_backend
 
 from . import bundle, pose_sequence
+from .cameras import front_camera
 from .evaluate import Pose, evaluate
 from .from_avatar import avatar_arrays
+from .levels import Shot, describe_levels, with_levels
 from .motions import given_motions, poses_of, rig_of, training_motion, write_motions
+from .reference import draw
 from .rights import UNSTATED, read_license
 from .trained_range import describe, with_training
 
@@ -147,6 +148,10 @@ def write_bundle(
         print(report)
         if pose_safety:
             print(f"  {describe(arrays, poses_of(named, rig))}")
+    fineness = training_pixels_per_metre(model, rows)
+    arrays = with_levels(arrays, level_shots(model, rows, meta), fineness, model.device)
+    for line in describe_levels(arrays):
+        print(line)
     data = bundle.encode(arrays)
     place = folder if folder.is_dir() else folder.parent
     place.mkdir(parents=True, exist_ok=True)
@@ -192,6 +197,28 @@ def pose_of(model: Any, row: int) -> Pose:
     return pose_sequence.from_smplx(pose, transl, expression, pelvis)
 
 
+def training_pixels_per_metre(model: Any, rows: Sequence[int]) -> float:
+    """Pixels that a metre had at the person in the training pictures: the median over cameras and training frames."""
+    metadata = model.kwargs["metadata"]
+    transl, pelvis = model.get_buffer("fit_transl").cpu().numpy()[list(rows)], model.avatar.get_buffer("joint_rest")[0]
+    found = []
+    for number in sorted({image.camera for image in metadata["images"]}):
+        view = metadata["views"][number]
+        depth = (transl + pelvis.cpu().numpy()) @ view.T_cam_world[2, :3] + view.T_cam_world[2, 3]
+        found.append(view.K[0, 0] / depth)
+    return float(np.median(found))
+
+
+def level_shots(model: Any, rows: Sequence[int], meta: dict[str, Any]) -> list[Shot]:
+    """Two frames of the training, one seen from the front, one half from behind."""
+    front, up = np.array(meta["front"]), np.array(meta["up"])
+    side = np.cross(up, front)
+    return [
+        (pose_of(model, rows[0]), front + 0.2 * up),
+        (pose_of(model, rows[len(rows) // 2]), 0.8 * side - 0.6 * front),
+    ]
+
+
 def person_sphere(model: Any, row: int) -> tuple[np.ndarray, float, np.ndarray]:
     """Centre [3] and radius (metres) of the person in one frame, and the horizontal direction it faces [3]."""
     with torch.no_grad():
@@ -207,39 +234,11 @@ def person_sphere(model: Any, row: int) -> tuple[np.ndarray, float, np.ndarray]:
     return center, radius, front / np.linalg.norm(front)
 
 
-def look_at(eye: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """World-to-camera [4, 4], OpenCV axes."""
-    forward = (target - eye) / np.linalg.norm(target - eye)
-    right = np.cross(forward, up)
-    right /= np.linalg.norm(right)
-    R = np.stack([right, np.cross(forward, right), forward])
-    T = np.eye(4)
-    T[:3, :3], T[:3, 3] = R, -R @ eye
-    return T
-
-
-def front_camera(meta: dict[str, Any], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """`T_cam_world` [4, 4] and `K` [3, 3] of a camera that sees the whole person from the front."""
-    center, up, front = (np.array(meta[k], np.float64) for k in ("center", "up", "front"))
-    distance = 3.2 * meta["radius"]
-    focal = 0.5 * min(height, width * 4 / 3) * distance / (1.08 * meta["radius"])
-    K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    return look_at(center + distance * front, center, up), K
-
-
 def poster(
     arrays: bundle.AvatarArrays, pose: Pose, meta: dict[str, Any], height: int, device: torch.device
 ) -> np.ndarray:
     """[h, w, 3] uint8 rgb: what the exported file looks like, not what the training model does."""
     width = height * 3 // 4
     T, K = front_camera(meta, width, height)
-    posed = evaluate(arrays, pose)
-
-    def to(x: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.asarray(x, np.float32)).to(device)
-
-    gaussians = PosedGaussians(to(posed.mean), to(posed.covariance), to(posed.color), to(posed.opacity))
-    white = torch.full((3,), 0.94, device=device)
-    with torch.no_grad():
-        drawn = rasterize(gaussians, to(T)[None], to(K)[None], width, height, white, resolve_backend("auto", device))
-    return (drawn.rgb[0].clamp(0, 1) * 255).round().byte().cpu().numpy()
+    rgb, _ = draw(evaluate(arrays, pose), T, K, width, height, np.full(3, 0.94), arrays.pixels_per_metre, device)
+    return np.rint(255 * rgb).astype(np.uint8)

@@ -60,6 +60,8 @@ def generate() -> str:
         "QUADS_PER_INSTANCE": "Quads per instance.",
         "NEAR_PLANE": "Metres.",
         "BLUR": "Square pixels added to the diagonal of the projected covariance.",
+        "PIXEL_FILTER": "The same where the picture is much coarser than the training pictures.",
+        "UNKNOWN_BLUR": "Square metres of the training pictures' blur where their fineness is not known.",
         "MAX_BINDING_BYTES": "Largest buffer binding that WebGPU promises.",
         "MAX_GROUPS": "Most workgroups of a dispatch that WebGPU promises.",
         "JOINED": "Sections that share the buffer `bases`.",

@@ -34,6 +34,10 @@ QUADS_PER_INSTANCE = 128
 NEAR_PLANE = 0.01
 BLUR = 0.3
 """Square pixels added to the diagonal of the 2D covariance (gsplat's eps2d)."""
+PIXEL_FILTER = 0.1
+"""Square pixels added instead where the picture is much coarser than the training pictures (a pixel itself: 1/12)."""
+UNKNOWN_BLUR = 1e20
+"""Square metres of the training pictures' blur where their fineness is not known: every picture counts as finer."""
 MAX_BINDING_BYTES = 128 << 20
 MAX_GROUPS = 65535
 
@@ -107,6 +111,7 @@ STRUCTS: dict[str, tuple[Field, ...]] = {
         Field("first_splat", "u32"),
         Field("num_splats", "u32"),  # the first so many Gaussians of the model are drawn
         Field("enlarge", "f32"),  # factor of all standard deviations
+        Field("training_blur", "f32"),  # what BLUR was in the training pictures, square metres of the scene
     ),
     # written when the camera changes
     "View": (
@@ -116,6 +121,7 @@ STRUCTS: dict[str, tuple[Field, ...]] = {
         Field("viewport", "vec2f"),
         Field("near_plane", "f32"),
         Field("blur", "f32"),
+        Field("pixel_filter", "f32"),
         Field("num_splats", "u32"),  # of all instances, visible or not
     ),
 }
@@ -338,6 +344,13 @@ def check_header(header: dict[str, Any]) -> None:
     for p in PASSES:
         if d.get(p.groups, 0) > MAX_GROUPS:
             raise ValueError(f"pass '{p.name}' needs {d[p.groups]} workgroups, WebGPU promises {MAX_GROUPS}")
+
+
+def training_blur(pixels_per_metre: float | None, T_world_avatar: np.ndarray) -> float:
+    """Of an instance that stands at `T_world_avatar` [4, 4]: BLUR of the training pictures, square metres."""
+    if pixels_per_metre is None:
+        return UNKNOWN_BLUR
+    return BLUR / pixels_per_metre**2 * float((np.asarray(T_world_avatar)[:3, 0] ** 2).sum())
 
 
 def check_scene(num_splats: int) -> None:

@@ -13,8 +13,9 @@ import tyro
 
 from . import layout, pose_sequence
 from .bundle import AvatarArrays, BundleError, decode
+from .cameras import look_at
 from .evaluate import Pose, joint_transforms
-from .export import AVATAR_FILE, look_at
+from .export import AVATAR_FILE
 from .motions import MOTION_FILE
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import layout
 from .bundle import decode, read_sections
+from .detail import Level
 from .evaluate import Pose, joint_transforms, mlp_inputs
 from .wgpu_device import GpuContext
 
@@ -26,6 +27,9 @@ class AvatarModel:
         self.header, sections = read_sections(avatar)
         layout.check_header(self.header)
         self.arrays = decode(avatar)
+        whole = Level(self.header["num_gaussians"], 1.0, float("inf"))
+        self.levels = (*self.arrays.levels, whole)
+        """All that can be drawn, coarsest first; the last is the whole avatar."""
         self.dimensions = layout.dimensions(self.header)
         self.buffers = {
             b.name: context.make_buffer(b, self.dimensions[b.dimension], self._content(b, sections))
@@ -52,6 +56,8 @@ class AvatarInstance:
         self.T_world_avatar = np.eye(4)
         """[4, 4] where the avatar's own world lies in the scene: rigid, or with one scale for all axes."""
         self.visible = True
+        self.level = len(model.levels) - 1
+        """Index into the model's `levels`: how many Gaussians are drawn."""
         self.is_posed = False
         """Whether the passes of stage `pose` have run since the last `set_pose`."""
         context = model.context
@@ -64,7 +70,7 @@ class AvatarInstance:
     @property
     def num_splats(self) -> int:
         """Gaussians that are drawn."""
-        return self.model.header["num_gaussians"]
+        return self.model.levels[self.level].count
 
     def set_pose(self, pose: Pose) -> None:
         """Upload joint transforms and network inputs of a pose."""
@@ -125,7 +131,8 @@ class SceneRenderer:
                 "model_to_camera": (np.asarray(T_cam_world, np.float64) @ instance.T_world_avatar)[:3],
                 "first_splat": first,
                 "num_splats": instance.num_splats,
-                "enlarge": 1.0,
+                "enlarge": instance.model.levels[instance.level].enlarge,
+                "training_blur": layout.training_blur(instance.model.arrays.pixels_per_metre, instance.T_world_avatar),
             }
             first += instance.num_splats
             self._write(instance.buffers["instance"], layout.struct_bytes("Instance", values))
@@ -136,6 +143,7 @@ class SceneRenderer:
             "viewport": [width, height],
             "near_plane": layout.NEAR_PLANE,
             "blur": layout.BLUR,
+            "pixel_filter": layout.PIXEL_FILTER,
             "num_splats": self.num_splats,
         }
         self._write(self.buffers["view"], layout.struct_bytes("View", values))

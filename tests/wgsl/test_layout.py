@@ -87,9 +87,15 @@ def test_struct_offsets_follow_wgsl_rules(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_struct_bytes_lie_at_their_offsets_and_refuse_what_does_not_fit():
-    values = {"model_to_camera": np.arange(12), "first_splat": 4, "num_splats": 7, "enlarge": 1.5}
+    values = {
+        "model_to_camera": np.arange(12),
+        "first_splat": 4,
+        "num_splats": 7,
+        "enlarge": 1.5,
+        "training_blur": 0.25,
+    }
     found = np.frombuffer(layout.struct_bytes("Instance", values), "<f4")
-    np.testing.assert_array_equal(found[[0, 11, 14, 15]], [0, 11, 1.5, 0])
+    np.testing.assert_array_equal(found[[0, 11, 14, 15]], [0, 11, 1.5, 0.25])
     np.testing.assert_array_equal(found[12:14].view("<u4"), [4, 7])
     with pytest.raises(ValueError, match="Instance has the fields"):
         layout.struct_bytes("Instance", {"first_splat": 4})

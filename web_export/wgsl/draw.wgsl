@@ -11,6 +11,7 @@ struct View {
   viewport: vec2f,
   near_plane: f32,
   blur: f32,
+  pixel_filter: f32,
   num_splats: u32,
 }
 

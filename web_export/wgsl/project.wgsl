@@ -8,6 +8,9 @@
 //         depths: bits of the camera z, 0xffffffff where nothing is to be drawn. frame_state: visible count, complement
 //         of the nearest depth bits, farthest depth bits (all by addition or maximum, so the order of invocations does
 //         not matter and zero is the start value).
+// A picture that is coarser than the training pictures is those, averaged down (after Mip-Splatting, arXiv 2311.16493): of
+// the blur that training added to every splat only its size in this picture stays, and what the pixel's own filter adds
+// makes the splat fainter by as much as it makes it wider.
 // One invocation per Gaussian. Twins: evaluate.posed, then project in tests/wgsl/twins.py
 
 struct Model {
@@ -35,6 +38,7 @@ struct Instance {
   first_splat: u32,
   num_splats: u32,
   enlarge: f32,
+  training_blur: f32,
 }
 
 struct View {
@@ -44,6 +48,7 @@ struct View {
   viewport: vec2f,
   near_plane: f32,
   blur: f32,
+  pixel_filter: f32,
   num_splats: u32,
 }
 
@@ -67,6 +72,7 @@ struct Splat {
   minor: f32,
   radius: f32,
   depth: f32,
+  opacity: f32,
   is_visible: bool,
 }
 
@@ -184,7 +190,7 @@ fn clamped_slope(slope: vec2f) -> vec2f {
 }
 
 fn project(p: Posed, opacity: f32) -> Splat {
-  var out = Splat(vec2f(0.0), vec2f(0.0), 0.0, 0.0, 0.0, false);
+  var out = Splat(vec2f(0.0), vec2f(0.0), 0.0, 0.0, 0.0, 0.0, false);
   let r0 = instance.model_to_camera[0];
   let r1 = instance.model_to_camera[1];
   let r2 = instance.model_to_camera[2];
@@ -200,13 +206,19 @@ fn project(p: Posed, opacity: f32) -> Splat {
   let jv = view.focal.y / out.depth * (r1.xyz - t.y * r2.xyz);
   let hu = vec3f(dot(ju, p.h0), dot(ju, p.h1), dot(ju, p.h2));
   let hv = vec3f(dot(jv, p.h0), dot(jv, p.h1), dot(jv, p.h2));
-  let xx = dot(hu, hu) + view.blur;
+  let pixels_per_metre = view.focal.x / out.depth;
+  let own_blur = min(view.blur, instance.training_blur * pixels_per_metre * pixels_per_metre);
+  let blur = view.pixel_filter + own_blur * (1.0 - view.pixel_filter / view.blur);
+  let own = vec2f(dot(hu, hu), dot(hv, hv)) + own_blur;
   let xy = dot(hu, hv);
-  let yy = dot(hv, hv) + view.blur;
+  let xx = own.x + (blur - own_blur);
+  let yy = own.y + (blur - own_blur);
   let determinant = xx * yy - xy * xy;
+  let fainter = sqrt(max(own.x * own.y - xy * xy, 0.0) / max(determinant, 1e-30));
+  out.opacity = opacity * select(fainter, 1.0, own_blur >= view.blur);
 
   // beyond this many sigmas alpha is below 1/255 (Hanson et al., arXiv 2412.00578)
-  out.radius = sqrt(2.0 * log(opacity / MIN_ALPHA));
+  out.radius = sqrt(2.0 * log(max(out.opacity / MIN_ALPHA, 1.0)));
   let middle = 0.5 * (xx + yy);
   let difference = 0.5 * (xx - yy);
   let deviation = sqrt(difference * difference + xy * xy);
@@ -222,7 +234,7 @@ fn project(p: Posed, opacity: f32) -> Splat {
   let larger = middle + deviation;
   out.major = sqrt(larger) * unit;
   out.minor = sqrt(max(determinant, 0.0) / larger);
-  out.is_visible = is_inside && determinant > 0.0;  // no early return: that branch crashes lavapipe 22.3
+  out.is_visible = is_inside && determinant > 0.0 && out.opacity >= MIN_ALPHA;  // no early return: that branch crashes lavapipe 22.3
   return out;
 }
 
@@ -259,7 +271,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_inde
         bitcast<u32>(splat.minor),
         bitcast<u32>(splat.radius),
         pack2x16float(rgb.xy),
-        pack2x16float(vec2f(rgb.z, 0.0)) | (b.y & 0xffff0000u),
+        pack2x16float(vec2f(rgb.z, 0.0)) | (u32(round(splat.opacity * 65535.0)) << 16u),
       );
     }
     depths[target_] = key;

@@ -2,12 +2,13 @@
 import type { Background, CameraView, OrbitView } from "./api";
 import { parseBackground, SHADOWS, stageValues } from "./backdrop";
 import type { Camera, Orbit } from "./camera";
+import { chooseLevel } from "./detail";
 import { follow, orbitAround, reframe } from "./framing";
 import type { Member } from "./member";
 import type { Shown } from "./painter";
 import type { Person } from "./person";
 import { checkedCamera, isOrbit } from "./view";
-import { chooseLevel, isVisible, projectedPixels } from "./visibility";
+import { isVisible, pixelsPerMetre } from "./visibility";
 
 export interface Picture {
   readonly camera: Camera;
@@ -66,7 +67,7 @@ export class Composition {
     const shown = present.filter(({ person }) => isVisible(camera, person.sphere()));
     this.culled = present.length - shown.length;
     for (const member of shown) {
-      member.level = chooseLevel(member.levels, projectedPixels(camera, member.person.sphere()), member.level, given);
+      member.level = chooseLevel(member.levels, pixelsPerMetre(camera, member.person.sphere()), member.level, given);
     }
     return {
       camera,

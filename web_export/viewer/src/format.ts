@@ -4,6 +4,7 @@
  * so that a page can draw the first ones while the last are on their way.
  */
 import type { ErrorCode } from "./api";
+import { areLevels, type Level } from "./detail";
 import {
   MAGIC,
   MAX_HEADER_BYTES,
@@ -71,6 +72,10 @@ export interface Header {
   readonly input_range?: readonly (readonly number[])[];
   /** What training saw of each region of the body; absent: nothing is softened. */
   readonly trained_regions?: readonly TrainedRegion[];
+  /** Prefixes to draw in place of all Gaussians, coarsest first; absent: none. */
+  readonly levels?: readonly Level[];
+  /** Of the training pictures; absent: not known. */
+  readonly pixels_per_metre?: number;
   readonly payload_bytes: number;
   readonly meta: Meta;
   readonly sections: readonly SectionEntry[];
@@ -201,6 +206,9 @@ function checkHeader(header: Header): void {
   );
   const fault = regionsFault(header.trained_regions ?? [], header.num_pose_inputs);
   need(fault === undefined, fault ?? "");
+  const { levels, pixels_per_metre, num_gaussians } = header;
+  need(levels === undefined || areLevels(levels, num_gaussians), `levels must ascend and lie below ${num_gaussians} Gaussians`);
+  need(pixels_per_metre === undefined || (pixels_per_metre > 0 && Number.isFinite(pixels_per_metre)), "pixels_per_metre must be positive");
   need(Array.isArray(header.sections), "sections must be a list");
   need(typeof header.meta === "object" && header.meta !== null, "meta must be an object");
 }

@@ -70,6 +70,12 @@ export const NEAR_PLANE = 0.01 as const;
 /** Square pixels added to the diagonal of the projected covariance. */
 export const BLUR = 0.3 as const;
 
+/** The same where the picture is much coarser than the training pictures. */
+export const PIXEL_FILTER = 0.1 as const;
+
+/** Square metres of the training pictures' blur where their fineness is not known. */
+export const UNKNOWN_BLUR = 1e+20 as const;
+
 /** Largest buffer binding that WebGPU promises. */
 export const MAX_BINDING_BYTES = 134217728 as const;
 
@@ -86,8 +92,8 @@ export const DRAW_BINDINGS = ["uniform:view", "read:splats", "read:order", "read
 export const STRUCTS = {
   Model: { size: 208, fields: { position_low: [0, "f32"], position_step: [16, "f32"], num_gaussians: [32, "u32"], num_nodes: [36, "u32"], num_head_parts: [40, "u32"], num_pose_inputs: [44, "u32"], basis_size: [48, "u32"], num_layers: [52, "u32"], leaky_relu_slope: [56, "f32"], scale_basis: [60, "u32"], color_basis: [64, "u32"], layers: [80, "u32"] } },
   PoseInput: { size: 3152, fields: { joints: [0, "f32"], inputs: [2640, "f32"] } },
-  Instance: { size: 64, fields: { model_to_camera: [0, "f32"], first_splat: [48, "u32"], num_splats: [52, "u32"], enlarge: [56, "f32"] } },
-  View: { size: 96, fields: { world_to_camera: [0, "f32"], focal: [48, "f32"], principal: [56, "f32"], viewport: [64, "f32"], near_plane: [72, "f32"], blur: [76, "f32"], num_splats: [80, "u32"] } },
+  Instance: { size: 64, fields: { model_to_camera: [0, "f32"], first_splat: [48, "u32"], num_splats: [52, "u32"], enlarge: [56, "f32"], training_blur: [60, "f32"] } },
+  View: { size: 96, fields: { world_to_camera: [0, "f32"], focal: [48, "f32"], principal: [56, "f32"], viewport: [64, "f32"], near_plane: [72, "f32"], blur: [76, "f32"], pixel_filter: [80, "f32"], num_splats: [84, "u32"] } },
 } as const;
 
 /** GPU buffers of `stride * dimension` bytes, or of a section. */

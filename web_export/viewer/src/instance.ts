@@ -1,4 +1,5 @@
 /** One person: a model, a pose, a place. Twin: AvatarInstance in wgpu_renderer.py. */
+import type { Level } from "./detail";
 import { BUFFERS } from "./generated";
 import { jointTransforms, mlpInputs } from "./kinematics";
 import { structBytes } from "./layout";
@@ -41,6 +42,15 @@ export class AvatarInstance {
 
   /** Gaussians that are drawn. */
   get numSplats(): number {
+    return this.shown.count;
+  }
+
+  /** Factor of their standard deviations. */
+  get enlarge(): number {
+    return this.shown.enlarge;
+  }
+
+  private get shown(): Level {
     const { levels } = this.model;
     return levels[Math.min(Math.max(this.level, 0), levels.length - 1)]!;
   }

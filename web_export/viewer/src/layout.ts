@@ -1,6 +1,7 @@
 /** Sizes and uniform structs of an avatar on the GPU. Twin of the functions of the same names in layout.py. */
 import type { Avatar, Header } from "./format";
 import {
+  BLUR,
   BUFFERS,
   DIGIT_BITS,
   GROUP_SIZE,
@@ -13,6 +14,7 @@ import {
   PASSES,
   SORT_BLOCK,
   STRUCTS,
+  UNKNOWN_BLUR,
 } from "./generated";
 
 type Scope = (typeof BUFFERS)[number]["scope"];
@@ -133,6 +135,13 @@ export function checkHeader(header: Header, sections: Avatar["sections"]): void 
       throw new Error(`pass '${pass.name}' needs ${counts[pass.groups]} workgroups, WebGPU promises ${MAX_GROUPS}`);
     }
   }
+}
+
+/** What BLUR was in the training pictures, square metres of the scene, of an instance that stands at `T_world_avatar`. */
+export function trainingBlur(pixelsPerMetre: number | undefined, T_world_avatar: readonly number[]): number {
+  if (pixelsPerMetre === undefined) return UNKNOWN_BLUR;
+  const scale = Math.hypot(T_world_avatar[0]!, T_world_avatar[4]!, T_world_avatar[8]!);
+  return BLUR * (scale / pixelsPerMetre) ** 2;
 }
 
 /** Throws where a scene holds more Gaussians than one picture can show. */

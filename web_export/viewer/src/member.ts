@@ -1,6 +1,7 @@
 /** One person as its scene's users see it. */
 import type { AvatarInfo, MotionInfo, MotionSource, Placement, PoseFrame, SceneAvatar } from "./api";
 import type { AvatarFile } from "./avatar_file";
+import { allLevels, type Level } from "./detail";
 import type { Avatar } from "./format";
 import type { Lease } from "./library";
 import { loadMotion, type Motion } from "./motion";
@@ -19,7 +20,7 @@ export interface MemberScene {
 }
 
 export class Member implements SceneAvatar {
-  /** Level of detail that is shown. */
+  /** How many levels of detail below the whole avatar are shown. */
   level = 0;
   /** What is drawn: without correctives until they have arrived. */
   avatar: Avatar;
@@ -40,9 +41,9 @@ export class Member implements SceneAvatar {
     return this.lease.file;
   }
 
-  /** Gaussians of each level of detail, falling. */
-  get levels(): readonly number[] {
-    return [this.avatar.header.num_gaussians];
+  /** What can be drawn of it, coarsest first. */
+  get levels(): readonly Level[] {
+    return allLevels(this.avatar.header);
   }
 
   get isMoving(): boolean {

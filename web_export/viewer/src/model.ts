@@ -1,5 +1,6 @@
 /** An avatar file on the graphics device; any number of instances share it. Twin: AvatarModel in wgpu_renderer.py. */
 import { type GpuContext, guarded } from "./context";
+import { allLevels, type Level } from "./detail";
 import type { Avatar } from "./format";
 import { BUFFERS, JOINED } from "./generated";
 import { type Skeleton, skeletonOf } from "./kinematics";
@@ -20,8 +21,8 @@ export class AvatarModel {
   readonly buffers = new Map<string, GPUBuffer>();
   readonly skeleton: Skeleton;
   readonly counts: Record<Dimension, number>;
-  /** Numbers of Gaussians to choose from, ascending; the last is all of them. */
-  readonly levels: readonly number[];
+  /** All that can be drawn, coarsest first; the last is the whole avatar. */
+  readonly levels: readonly Level[];
 
   private constructor(
     readonly context: GpuContext,
@@ -30,7 +31,7 @@ export class AvatarModel {
     checkHeader(avatar.header, avatar.sections);
     this.skeleton = skeletonOf(avatar);
     this.counts = dimensions(avatar.header);
-    this.levels = [avatar.header.num_gaussians];
+    this.levels = allLevels(avatar.header);
     for (const buffer of BUFFERS) {
       if (buffer.scope === "model") this.buffers.set(buffer.name, this.upload(buffer));
     }

@@ -5,9 +5,9 @@
  */
 import type { Camera } from "./camera";
 import { type GpuContext, OUTPUT_FORMAT, STAGE_BINDINGS } from "./context";
-import { BLUR, BUFFERS, DISPATCH_OFFSET, DRAW_BINDINGS, GROUP_SIZE, NEAR_PLANE, PASSES } from "./generated";
+import { BLUR, BUFFERS, DISPATCH_OFFSET, DRAW_BINDINGS, GROUP_SIZE, NEAR_PLANE, PASSES, PIXEL_FILTER } from "./generated";
 import type { AvatarInstance } from "./instance";
-import { checkScene, sceneDimensions, structBytes } from "./layout";
+import { checkScene, sceneDimensions, structBytes, trainingBlur } from "./layout";
 import { PassTimer, type Timing } from "./pass_timer";
 
 /** `Stage` in stage.wgsl: six vec4f. */
@@ -179,12 +179,13 @@ export class Renderer {
     this.reserve();
     const { T_cam_world, K, width, height } = camera;
     let first = 0;
-    for (const { buffers, transform, numSplats: count } of this.drawn) {
+    for (const { buffers, transform, numSplats: count, enlarge, model } of this.drawn) {
       const values = {
         model_to_camera: product(T_cam_world, transform),
         first_splat: first,
         num_splats: count,
-        enlarge: 1,
+        enlarge,
+        training_blur: trainingBlur(model.avatar.header.pixels_per_metre, transform),
       };
       first += count;
       this.write(buffers.get("instance")!, structBytes("Instance", values));
@@ -196,10 +197,11 @@ export class Renderer {
       viewport: [width, height],
       near_plane: NEAR_PLANE,
       blur: BLUR,
+      pixel_filter: PIXEL_FILTER,
       num_splats: numSplats,
     };
     this.write(this.buffers.get("view")!, structBytes("View", view));
-    const people = this.drawn.flatMap(({ poseNumber, numSplats, transform }) => [poseNumber, numSplats, ...transform]);
+    const people = this.drawn.flatMap(({ poseNumber, numSplats, enlarge, transform }) => [poseNumber, numSplats, enlarge, ...transform]);
     const numbers = [...people, ...T_cam_world, ...K, width, height];
     const { sorted } = this;
     this.sorted = { instances: this.drawn, numbers };

@@ -7,7 +7,7 @@ import { sceneDimensions, structBytes } from "./layout";
 const COUNT = 5000;
 const CULLED = 0xffffffff;
 const VIEW = {
-  world_to_camera: [], focal: [], principal: [], viewport: [], near_plane: 0, blur: 0, num_splats: COUNT,
+  world_to_camera: [], focal: [], principal: [], viewport: [], near_plane: 0, blur: 0, pixel_filter: 0, num_splats: COUNT,
 } as const;
 
 /**

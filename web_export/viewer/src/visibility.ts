@@ -1,4 +1,4 @@
-/** Which people of a scene are in the picture, and how much detail they need there. */
+/** Which people of a scene are in the picture, and how large. */
 import type { Camera } from "./camera";
 import type { Vector } from "./rotation";
 
@@ -28,26 +28,8 @@ export function isVisible(camera: Camera, { center, radius }: Sphere): boolean {
   );
 }
 
-/** Height of the sphere in the picture, pixels; infinite from inside. */
-export function projectedPixels(camera: Camera, { center, radius }: Sphere): number {
+/** How large a metre is drawn at the sphere's centre, in pixels; infinite from inside. */
+export function pixelsPerMetre(camera: Camera, { center, radius }: Sphere): number {
   const z = inCamera(camera, center)[2];
-  return z <= radius ? Number.POSITIVE_INFINITY : (2 * radius * camera.K[4]!) / z;
-}
-
-/** Gaussians worth drawing for a person this many pixels tall: beyond one per pixel of its outline box nothing is gained. */
-const GAUSSIANS_PER_PIXEL = 1;
-/** A person fills about this share of the square around its sphere. */
-const FILLED = 0.2;
-/** A coarser level must be enough by this factor before it is taken, so that a step to and fro does not swing. */
-const MARGIN = 1.25;
-
-/**
- * Level of detail for a person `pixels` tall: the coarsest of `counts` (Gaussians of each level, falling) that is enough,
- * and `given` up further; the current level is kept within the margin.
- */
-export function chooseLevel(counts: readonly number[], pixels: number, current: number, given = 0): number {
-  const needed = GAUSSIANS_PER_PIXEL * FILLED * pixels * pixels;
-  let level = 0;
-  while (level + 1 < counts.length && counts[level + 1]! >= needed * (level + 1 > current ? MARGIN : 1)) level++;
-  return Math.min(counts.length - 1, level + given);
+  return z <= radius ? Number.POSITIVE_INFINITY : camera.K[4]! / z;
 }

@@ -138,6 +138,14 @@ test("counts that do not fit the sections are refused", async () => {
   await refused(file((h) => { entries(h)[0]!.dtype = "float32"; }).bytes, /items of float32/);
 });
 
+test("levels of detail and the training pictures' fineness are read, and refused where they make no sense", async () => {
+  const levels = [{ count: 1, enlarge: 1.5, pixels_per_metre: 100 }];
+  const { header } = await readAvatar(file((h) => Object.assign(h, { levels, pixels_per_metre: 512.5 })).bytes);
+  assert.deepEqual([header.levels, header.pixels_per_metre], [levels, 512.5]);
+  await refused(file((h) => { h.levels = [{ ...levels[0], count: 2 }]; }).bytes, /levels must ascend and lie below 2 Gaussians/);
+  await refused(file((h) => { h.pixels_per_metre = 0; }).bytes, /pixels_per_metre must be positive/);
+});
+
 test("a missing section is named", async () => {
   await refused(file((h) => { entries(h).splice(entries(h).findIndex(({ name }) => name === "node_part"), 1); }).bytes, /sections missing: node_part/);
 });

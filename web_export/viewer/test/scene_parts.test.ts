@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Camera } from "../src/camera";
+import { allLevels, areLevels, chooseLevel } from "../src/detail";
 import { asViewerError, ViewerError } from "../src/errors";
 import { title } from "../src/motion";
 import { isRefreshCapped, RefreshMeter } from "../src/pacing";
 import { RecoveryPolicy } from "../src/recovery";
 import { checkedCamera, pictureSize } from "../src/view";
-import { chooseLevel, isVisible, projectedPixels } from "../src/visibility";
+import { isVisible, pixelsPerMetre } from "../src/visibility";
 
 const CAMERA: Camera = { T_cam_world: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1], K: [100, 0, 50, 0, 100, 100, 0, 0, 1], width: 100, height: 200 };
 const sphere = (x: number, y: number, z: number, radius = 1) => ({ center: [x, y, z] as const, radius });
@@ -34,17 +35,29 @@ test("people outside of the picture are culled, those at its border are not", ()
   }
 });
 
+const LEVELS = [{ count: 10, enlarge: 2, pixels_per_metre: 40 }, { count: 50, enlarge: 1.5, pixels_per_metre: 200 }];
+
 test("far away people get fewer Gaussians, with a margin against swinging", () => {
-  const counts = [200_000, 50_000, 10_000];
-  assert.equal(projectedPixels(CAMERA, sphere(0, 0, 10)), 20);
-  assert.equal(projectedPixels(CAMERA, sphere(0, 0, 0.5)), Number.POSITIVE_INFINITY);
-  assert.equal(chooseLevel(counts, 1000, 0), 0);
-  assert.equal(chooseLevel(counts, 100, 0), 2);
-  assert.equal(chooseLevel(counts, 440, 0), 1);
-  assert.equal(chooseLevel(counts, 490, 0), 0, "0.2 * 490^2 * 1.25 > 50,000");
-  assert.equal(chooseLevel(counts, 490, 1), 1, "kept within the margin");
-  assert.equal(chooseLevel(counts, 1000, 0, 1), 1, "given up");
-  assert.equal(chooseLevel([5], 1, 0, 3), 0, "there is only one");
+  assert.equal(pixelsPerMetre(CAMERA, sphere(0, 0, 10)), 10);
+  assert.equal(pixelsPerMetre(CAMERA, sphere(0, 0, 0.5)), Number.POSITIVE_INFINITY);
+  const all = allLevels({ num_gaussians: 200, levels: LEVELS });
+  assert.deepEqual(all.map(({ count }) => count), [10, 50, 200]);
+  assert.deepEqual([1000, 150, 30].map((pixels) => chooseLevel(all, pixels, 0)), [0, 1, 2]);
+  assert.equal(chooseLevel(all, 190, 0), 0, "190 * 1.15 > 200");
+  assert.equal(chooseLevel(all, 190, 1), 1, "kept within the margin");
+  assert.equal(chooseLevel(all, 210, 1), 0, "no longer enough");
+  assert.equal(chooseLevel(all, 1000, 0, 1), 1, "given up");
+  assert.equal(chooseLevel(all, 30, 0, 2), 2, "there is no coarser one");
+  assert.equal(chooseLevel(allLevels({ num_gaussians: 5 }), 1, 0, 3), 0, "there is only one");
+});
+
+test("levels that make no sense are told from those that do", () => {
+  assert.ok(areLevels(LEVELS, 200) && areLevels([], 1));
+  const [coarse, fine] = LEVELS as [(typeof LEVELS)[0], (typeof LEVELS)[0]];
+  const wrong = [null, {}, [null], [fine, coarse], [{ ...coarse, count: 1.5 }], [{ ...coarse, count: 0 }], [{ ...coarse, enlarge: 0 }],
+    [{ ...coarse, enlarge: 17 }], [{ ...coarse, pixels_per_metre: -1 }], [coarse, { ...fine, pixels_per_metre: 39 }], [{ count: 3 }]];
+  for (const levels of wrong) assert.ok(!areLevels(levels, 200), JSON.stringify(levels));
+  assert.ok(!areLevels(LEVELS, 50), "a level is less than the whole");
 });
 
 test("the rate of the display is found, and named where iOS limits it", () => {
