@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ import pytest
 from playwright.sync_api import Page
 
 from nerfstudio_mobavatar.web_export import bundle, layout, pose_sequence
+from nerfstudio_mobavatar.web_export.detail import Level
 
 from .browser import NO_CHROMIUM, browser, chromium, serve
 from .synthetic_avatar import SyntheticAvatar, camera, walking_pose
 
 VIEWER = Path(__file__).parent.parent / "web_export" / "viewer"
 SIZE = 64
+LEVELS = (Level(500, 2.0, 10.0), Level(1000, 1.4, 20.0))
 SECONDS = 120
 pytestmark = [
     pytest.mark.skipif(chromium() is None, reason=NO_CHROMIUM),
@@ -33,7 +36,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     command = ["node", "build.mjs", "--harness", str(folder)]
     subprocess.run(command, cwd=VIEWER, check=True, capture_output=True, timeout=SECONDS)
     (folder / "index.html").write_text('<!doctype html><meta charset="utf-8"><script src="gpu.js"></script>')
-    (folder / "avatar.mobavatar").write_bytes(bundle.encode(SyntheticAvatar().build()))
+    (folder / "avatar.mobavatar").write_bytes(bundle.encode(replace(SyntheticAvatar().build(), levels=LEVELS)))
     pose_sequence.write(folder / "motion.pose.json", [walking_pose(0.0), walking_pose(1.5)], [0, 1])
     T, K = (x.ravel().tolist() for x in camera(SIZE, SIZE))
     errors: list[str] = []
@@ -86,6 +89,9 @@ def test_work_is_skipped_where_nothing_changed(page: Page) -> None:
         await step("back", [first]);
         first.transform = first.transform.map((x, i) => (i === 3 ? 0.1 : x));
         await step("place", [first]);
+        first.level = 0;
+        await step("level", [first]);
+        first.level = model.levels.length - 1;
         await step("person", [first, second]);
         await step("still", [first, second]);
         second.visible = false;
@@ -98,6 +104,25 @@ def test_work_is_skipped_where_nothing_changed(page: Page) -> None:
         pytest.skip("this Chromium gives no timestamps")
     still = {"again", "still", "read"}
     assert found == {name: ["draw"] if name in still else ["compute", "draw"] for name in found}
+
+
+def test_a_level_draws_fewer_and_larger_splats(page: Page) -> None:
+    """Fewer are drawn, yet the picture is hardly thinner than the whole: they are enlarged."""
+    found = page.evaluate("""async () => {
+        const { camera, model, poses, renderer } = scene;
+        const person = new gpu.AvatarInstance(model);
+        person.setPose(poses[0]);
+        const shown = [];
+        for (const level of model.levels.keys()) {
+            person.level = level;
+            const pixels = await renderer.readPixels([person], camera, [0, 0, 0]);
+            shown.push([(await renderer.stats()).splats, pixels.reduce((sum, x, i) => sum + (i % 4 < 3 ? x : 0), 0)]);
+        }
+        return shown;
+    }""")
+    counts, light = zip(*found)
+    assert counts == (500, 1000, 2000)
+    assert light[0] > 0.8 * light[2] and light[1] > 0.8 * light[2] and len(set(light)) == 3
 
 
 def test_a_skipped_picture_is_the_same_picture(page: Page) -> None:
