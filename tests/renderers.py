@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from nerfstudio_mobavatar.gaussians import PosedGaussians
-from nerfstudio_mobavatar.render import rasterize
 from nerfstudio_mobavatar.web_export import bundle, evaluate
+from nerfstudio_mobavatar.web_export.reference import draw
 
 from .browser import AvatarPage
 
@@ -64,13 +62,11 @@ def person_crop(picture: np.ndarray, background: tuple[float, float, float] = (0
 
 def draw_torch(avatar: bytes, shot: Shot) -> np.ndarray:
     """[height, width, 3] uint8: decoded file, numpy evaluator, torch rasteriser."""
-    posed = evaluate.evaluate(bundle.decode(avatar), shot.pose)
-    values = (posed.mean, posed.covariance, posed.color, posed.opacity)
-    gaussians = PosedGaussians(*(torch.from_numpy(np.asarray(x, np.float32)) for x in values))
-    camera = (torch.from_numpy(np.asarray(x, np.float32))[None] for x in (shot.T_cam_world, shot.K))
-    with torch.no_grad():
-        drawn = rasterize(gaussians, *camera, shot.width, shot.height, torch.tensor(shot.background), "torch")
-    return (drawn.rgb[0].clamp(0, 1) * 255).round().byte().numpy()
+    arrays = bundle.decode(avatar)
+    posed = evaluate.evaluate(arrays, shot.pose)
+    background = np.array(shot.background)
+    rgb, _ = draw(posed, shot.T_cam_world, shot.K, shot.width, shot.height, background, arrays.pixels_per_metre)
+    return np.rint(255 * rgb).astype(np.uint8)
 
 
 def draw_wgpu(avatar: bytes, shots: list[Shot], icd: str | None = None) -> list[np.ndarray]:

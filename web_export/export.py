@@ -20,7 +20,7 @@ from . import bundle, pose_sequence
 from .cameras import front_camera
 from .evaluate import Pose, evaluate
 from .from_avatar import avatar_arrays
-from .levels import Shot, describe_levels, with_levels
+from .levels import describe_levels, views_of, with_levels
 from .motions import given_motions, poses_of, rig_of, training_motion, write_motions
 from .reference import draw
 from .rights import UNSTATED, read_license
@@ -149,7 +149,9 @@ def write_bundle(
         if pose_safety:
             print(f"  {describe(arrays, poses_of(named, rig))}")
     fineness = training_pixels_per_metre(model, rows)
-    arrays = with_levels(arrays, level_shots(model, rows, meta), fineness, model.device)
+    arrays = with_levels(
+        arrays, views_of([pose_of(model, r) for r in (rows[0], rows[len(rows) // 2])], meta), fineness, model.device
+    )
     for line in describe_levels(arrays):
         print(line)
     data = bundle.encode(arrays)
@@ -207,16 +209,6 @@ def training_pixels_per_metre(model: Any, rows: Sequence[int]) -> float:
         depth = (transl + pelvis.cpu().numpy()) @ view.T_cam_world[2, :3] + view.T_cam_world[2, 3]
         found.append(view.K[0, 0] / depth)
     return float(np.median(found))
-
-
-def level_shots(model: Any, rows: Sequence[int], meta: dict[str, Any]) -> list[Shot]:
-    """Two frames of the training, one seen from the front, one half from behind."""
-    front, up = np.array(meta["front"]), np.array(meta["up"])
-    side = np.cross(up, front)
-    return [
-        (pose_of(model, rows[0]), front + 0.2 * up),
-        (pose_of(model, rows[len(rows) // 2]), 0.8 * side - 0.6 * front),
-    ]
 
 
 def person_sphere(model: Any, row: int) -> tuple[np.ndarray, float, np.ndarray]:

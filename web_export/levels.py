@@ -11,6 +11,7 @@ some hundred lie behind one pixel of a small picture; blending them all is neith
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +44,14 @@ BACKGROUND = np.full(3, 0.94)
 
 Shot = tuple[Pose, np.ndarray]
 """A pose, and the direction from the person's middle to the camera [3]."""
+
+
+def views_of(poses: Sequence[Pose], meta: dict[str, Any]) -> list[Shot]:
+    """Each pose from another side: the first from the front, the second half from behind, and so on."""
+    front, up = (np.array(meta.get(key, other), float) for key, other in (("front", (0, 0, 1)), ("up", (0, 1, 0))))
+    side = np.cross(up, front)
+    directions = (front + 0.2 * up, 0.8 * side - 0.6 * front)
+    return [(pose, directions[i % 2]) for i, pose in enumerate(poses)]
 
 
 def tournament(position: np.ndarray, strength: np.ndarray, rounds: int = ROUNDS) -> tuple[np.ndarray, list[int]]:
