@@ -127,6 +127,7 @@ class Avatar(nn.Module):
         self._head_parts = layout.num_head_parts
         self.register_buffer("pruned", torch.tensor(False))
         self._is_pruned = False
+        self._compiled = self._decode
         identity = torch.zeros(n, 4)
         identity[:, 0] = 1
         logit = math.log(config.initial_opacity / (1 - config.initial_opacity))
@@ -182,14 +183,20 @@ class Avatar(nn.Module):
         self, pose: Float[Tensor, "55 3"], expression: Float[Tensor, " e"], inputs: Float[Tensor, " 73"] | None = None
     ) -> Float[Tensor, "p features"]:
         """Local pose features of every part, [P, 2K], of the pose or of `inputs` in its place."""
-        x = features.pose_inputs(pose, expression) if inputs is None else inputs
-        return features.local_features(x, list(self.mlp_weights), list(self.mlp_biases), self._head_parts)
+        return self._features(features.pose_inputs(pose, expression) if inputs is None else inputs)
+
+    def _features(self, inputs: Float[Tensor, " 73"]) -> Float[Tensor, "p features"]:
+        return features.local_features(inputs, list(self.mlp_weights), list(self.mlp_biases), self._head_parts)
 
     def correctives(self, e: Float[Tensor, "p features"]) -> dict[str, Float[Tensor, "kept a"]]:
         """Attribute correctives of the kept Gaussians for one pose."""
-        local = e[:, : self.config.basis_size]
-        part = self.get_buffer("part")
-        return {name: blendshapes.correctives(self.basis(name), local, part[self.index(name)]) for name in ATTRIBUTES}
+        e, part = e[:, : self.config.basis_size], self.get_buffer("part")
+        # index_select, here and elsewhere: its gradient is a sum with atomics, that of e[part] sorts all indices
+        if not self.is_pruned:
+            own = e.index_select(0, part)
+            return {name: blendshapes.correctives(self.basis(name), own) for name in ATTRIBUTES}
+        parts = {name: part.index_select(0, self.index(name)) for name in ATTRIBUTES}
+        return {name: blendshapes.correctives(self.basis(name), e.index_select(0, parts[name])) for name in ATTRIBUTES}
 
     def canonical_position(self, dx: Float[Tensor, "m 3"]) -> Float[Tensor, "n 3"]:
         """Template position + interpolated node displacement + bounded free offset, metres."""
@@ -206,27 +213,47 @@ class Avatar(nn.Module):
     ) -> AvatarOutput:
         """Posed Gaussians of one pose; without correctives (warm-up, baseline) only the neutral avatar is skinned.
         `inputs`: what the part networks get in place of the pose (`trained_poses.safe_inputs`)."""
+        inputs = features.pose_inputs(pose, expression) if inputs is None else inputs
+        return self.decode(inputs, self.joint_transforms(pose, transl), use_correctives)
+
+    def joint_transforms(self, pose: Float[Tensor, "*b 55 3"], transl: Float[Tensor, "*b 3"]) -> Tensor:
+        """`G` of one pose or many, [*b, 55, 3, 4]: canonical space to the world, for each joint."""
+        bind = self.get_buffer("inverse_bind")
+        return skinning.joint_transforms(pose, transl, self.get_buffer("joint_rest"), self.parents, bind)
+
+    def compile_decode(self) -> None:
+        """Let torch compile what `decode` does while training with correctives."""
+        self._compiled = torch.compile(self._decode, dynamic=False)
+
+    def decode(
+        self, inputs: Float[Tensor, " 73"], G: Float[Tensor, "55 3 4"], use_correctives: bool = True
+    ) -> AvatarOutput:
+        """What `forward` does after kinematics: a training run knows its poses' MLP inputs and joint transforms."""
+        run = self._compiled if self.training and use_correctives else self._decode
+        means, covariances, colors, opacities, scales, deltas, dx = run(inputs, G, use_correctives)
+        return AvatarOutput(PosedGaussians(means, covariances, colors, opacities), scales, deltas, dx)
+
+    def _decode(
+        self, inputs: Float[Tensor, " 73"], G: Float[Tensor, "55 3 4"], use_correctives: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, dict[str, Tensor], Tensor]:
+        """Means, covariances, colours, opacities, scales, correctives, node displacement."""
         attributes: dict[str, Tensor] = {name: self.neutral(name) for name in ATTRIBUTES}
         deltas: dict[str, Tensor] = {}
         if use_correctives:
-            e = self.features(pose, expression, inputs)
+            e = self._features(inputs)
             deltas = self.correctives(e)
             for name in ATTRIBUTES:
                 attributes[name] = blendshapes.add_correctives(attributes[name], deltas[name], self.index(name))
-            node_e = e[self.get_buffer("node_part"), self.config.basis_size :]
+            node_e = e[:, self.config.basis_size :].index_select(0, self.get_buffer("node_part"))
             dx = control_points.node_displacements(self.node_offset, self.node_basis, node_e)
         else:
             dx = control_points.node_displacements(self.node_offset, None, None)
         scales = attributes["scale"].exp()
         half = quat_to_rotmat(attributes["rotation"]) * scales[:, None, :]
-        G = skinning.joint_transforms(
-            pose, transl, self.get_buffer("joint_rest"), self.parents, self.get_buffer("inverse_bind")
-        )
         T = skinning.blend_transforms(G, self.get_buffer("skin_index"), self.get_buffer("skin_weight"))
         means, covariances = skinning.skin(T, self.canonical_position(dx), half)
         colors = (attributes["color"] + 0.5).clamp_min(0)
-        gaussians = PosedGaussians(means, covariances, colors, self.opacity.sigmoid())
-        return AvatarOutput(gaussians, scales, deltas, dx)
+        return means, covariances, colors, self.opacity.sigmoid(), scales, deltas, dx
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by learning rate: one name per group."""

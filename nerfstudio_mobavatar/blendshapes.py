@@ -1,6 +1,5 @@
 """Local linear blendshapes for rotation, scale and colour, dense or kept-only (method step 3, paper section 3.3)."""
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -10,11 +9,9 @@ WIDTH = {"rotation": 4, "scale": 3, "color": 3}
 """Numbers per Gaussian: quaternion wxyz, log scale, rgb."""
 
 
-def correctives(
-    basis: Float[Tensor, "kept a k"], e: Float[Tensor, "p k"], part: Int[Tensor, " kept"]
-) -> Float[Tensor, "kept a"]:
-    """`delta[n] = B[n] @ e[part(n)]` for the Gaussians that keep a corrective."""
-    return torch.einsum("nak,nk->na", basis, e[part])
+def correctives(basis: Float[Tensor, "kept a k"], e: Float[Tensor, "kept k"]) -> Float[Tensor, "kept a"]:
+    """`delta[n] = B[n] @ e[n]` for the Gaussians that keep a corrective; `e` holds the features of each one's part."""
+    return (basis * e[:, None]).sum(-1)
 
 
 def add_correctives(

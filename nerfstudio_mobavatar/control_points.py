@@ -1,7 +1,6 @@
 """Control nodes: sparse carriers of position correctives (method step 4, after mmlphuman, arXiv 2504.12909)."""
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
@@ -34,11 +33,12 @@ def node_displacements(
     """`dx[m] = offset[m] + Bx[m] @ e[part(m)][K:]`, metres; without a basis only the constant offset."""
     if basis is None or e is None:
         return offset
-    return offset + torch.einsum("mak,mk->ma", basis, e)
+    return offset + (basis * e[:, None]).sum(-1)
 
 
 def interpolate_nodes(
     dx: Float[Tensor, "m 3"], index: Int[Tensor, "n 3"], weight: Float[Tensor, "n 3"]
 ) -> Float[Tensor, "n 3"]:
     """Displacement of every Gaussian: the weighted mean of its three nodes."""
-    return torch.einsum("nk,nka->na", weight, dx[index])
+    nodes = dx.index_select(0, index.flatten()).unflatten(0, index.shape)
+    return (weight[..., None] * nodes).sum(1)

@@ -131,9 +131,9 @@ class AvatarDataManagerConfig(FullImageDatamanagerConfig):
 class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
     """Streams training crops and evaluation pictures; see the module's docstring.
 
-    `next_train(step)` -> `Cameras` [b] of the crops on the device (`metadata`: `pose_row` [b,1], `cam_idx` [b,1],
-    `image_size` (width, height) as numbers that need no device read) and a batch with `image` uint8 [b,h,w,3], `mask`
-    uint8 [b,h,w,1] (0..255), `pose_row` (int), `image_idx` [b].
+    `next_train(step)` -> `Cameras` [b] of the crops, on the host (`metadata`: `pose_row` [b,1], `cam_idx` [b,1],
+    `image_size` (width, height)), and a batch with `image` uint8 [b,h,w,3] and `mask` uint8 [b,h,w,1] (0..255) on the
+    device, `person_box` [b,4], `image_idx` [b] and `pose_row` (int) on the host, where they can be read at no cost.
     """
 
     config: AvatarDataManagerConfig
@@ -221,6 +221,7 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         batch = {
             "image": sample["image"].to(self.device, non_blocking=True),
             "mask": sample["mask"].to(self.device, non_blocking=True),
+            "person_box": sample["person_box"],
             "image_idx": sample["image_idx"],
             "pose_row": int(sample["pose_row"]),
         }
@@ -256,7 +257,7 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
             height=torch.full((len(camera),), height),
             times=pose_row[:, 0].float() / max(rows - 1, 1),
             metadata={"pose_row": pose_row, "cam_idx": camera[:, None], "image_size": (width, height)},
-        ).to(self.device)
+        )
 
     def next_eval(self, step: int) -> tuple[Cameras, dict[str, Any]]:
         """A full evaluation picture, chosen by seed and step alone."""

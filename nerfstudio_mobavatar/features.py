@@ -14,13 +14,11 @@ NUM_INPUTS = NUM_POSE_INPUTS + NUM_EXPRESSIONS
 LEAKY_SLOPE = 0.01
 
 
-def pose_inputs(pose: Float[Tensor, "55 3"], expression: Float[Tensor, " e"]) -> Float[Tensor, " 73"]:
-    """The 63 body angles and ten expression coefficients (zero-filled or cut to ten)."""
-    x = pose.new_zeros(NUM_INPUTS)
-    x[:NUM_POSE_INPUTS] = pose[1:22].flatten()
-    used = expression[:NUM_EXPRESSIONS]
-    x[NUM_POSE_INPUTS : NUM_POSE_INPUTS + len(used)] = used
-    return x
+def pose_inputs(pose: Float[Tensor, "*b 55 3"], expression: Float[Tensor, "*b e"]) -> Float[Tensor, "*b 73"]:
+    """The 63 body angles and ten expression coefficients (zero-filled or cut to ten), of one pose or many."""
+    used = expression[..., :NUM_EXPRESSIONS]
+    used = torch.nn.functional.pad(used, (0, NUM_EXPRESSIONS - used.shape[-1]))
+    return torch.cat([pose[..., 1:22, :].flatten(-2), used], -1)
 
 
 def init_layers(

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
+from .device import compiled, upload
+
 SSIM_WINDOW = 11
 """Pixels; Gaussian of standard deviation 1.5 (Wang et al. 2004)."""
 LPIPS_SIDE = 512
@@ -46,6 +48,8 @@ def edge_band_weight(mask: Float[Tensor, "b h w 1"] | UInt8[Tensor, "b h w 1"], 
     `w = 1 - (dilate(m) xor erode(m))` with a square window of `2 px + 1` on the mask cut at one half. The picture's
     border is no edge.
     """
+    if px == 0:
+        return mask.new_ones((), dtype=torch.float32).expand(mask.shape)
     inside = (unit_range(mask) > 0.5).float().permute(0, 3, 1, 2)
     dilated, background = (F.max_pool2d(m, 2 * px + 1, 1, px) for m in (inside, 1 - inside))
     return 1 - (dilated * background).permute(0, 2, 3, 1)
@@ -56,6 +60,20 @@ def photometric_l1(
 ) -> Float[Tensor, ""]:
     """`sum w |R - I| / (3 sum w)`: mean absolute difference over the pixels that count; 0 where none does."""
     return (weight * (rendered - target).abs()).sum() / (3 * weight.sum()).clamp(min=1)
+
+
+def photometric(
+    rendered: Float[Tensor, "b h w 3"],
+    image: Float[Tensor, "b h w 3"] | UInt8[Tensor, "b h w 3"],
+    mask: Float[Tensor, "b h w 1"] | UInt8[Tensor, "b h w 1"],
+    background: Float[Tensor, " 3"],
+    edge_band_px: int,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, "b h w 3"]]:
+    """`photometric_l1`, the mean squared error of all pixels (for the PSNR, without gradient) and the target, from one
+    pass over the pictures where it is compiled."""
+    target = composite(image, mask, background)
+    l1 = photometric_l1(rendered, target, edge_band_weight(mask, edge_band_px))
+    return l1, (rendered.detach() - target).square().mean(), target
 
 
 def scale_penalty(scales: Float[Tensor, "n 3"], threshold: float) -> Float[Tensor, ""]:
@@ -78,7 +96,8 @@ def corrective_sparsity(
 
 def node_smoothness(dx: Float[Tensor, "m 3"], neighbours: Int[Tensor, "m k"]) -> Float[Tensor, ""]:
     """`mean_m mean_k |dx_m - dx_k|_1` in metres: near nodes move alike (after mmlphuman; the norm is ours)."""
-    return (dx[:, None] - dx[neighbours]).abs().sum(-1).mean()
+    near = dx.index_select(0, neighbours.flatten()).unflatten(0, neighbours.shape)
+    return (dx[:, None] - near).abs().sum(-1).mean()
 
 
 class Box(NamedTuple):
@@ -98,7 +117,7 @@ def person_box(mask: Shaped[Tensor, "h w 1"], least: int = SSIM_WINDOW) -> Box:
 
     At least `least` pixels wide and high if the picture is; the whole picture where the mask is empty.
     """
-    inside = unit_range(mask)[..., 0] > 0.5
+    inside = (mask >= 128 if mask.dtype == torch.uint8 else mask > 0.5)[..., 0]
     height, width = inside.shape
     margin = round(CROP_MARGIN_PX * max(height, width) / CROP_MARGIN_AT_PX)
     spans = []
@@ -113,6 +132,11 @@ def person_box(mask: Shaped[Tensor, "h w 1"], least: int = SSIM_WINDOW) -> Box:
     return Box(*spans)
 
 
+def person_boxes(masks: Shaped[Tensor, "b h w 1"]) -> Int[Tensor, "b 4"]:
+    """`person_box` of each mask as y0, y1, x0, x1, on the host."""
+    return torch.tensor([person_box(mask) for mask in masks])
+
+
 def square_crop(
     pixels: Float[Tensor, "h w 3"], box: Box, background: Float[Tensor, " 3"], side: int
 ) -> Float[Tensor, "3 side side"]:
@@ -124,6 +148,35 @@ def square_crop(
     # padding the difference from the background pads with the background
     square = F.pad((box.cut(pixels) - background).permute(2, 0, 1), padding) + background[:, None, None]
     return F.interpolate(square[None], (side, side), mode="bilinear", align_corners=False, antialias=True)[0]
+
+
+def square_crops(
+    pixels: Float[Tensor, "b h w 3"], boxes: Int[Tensor, "b 4"], background: Float[Tensor, " 3"], side: int
+) -> Float[Tensor, "b 3 side side"]:
+    """`square_crop` of every picture at once, as products with the interpolation's weights along rows and columns."""
+    length = max(pixels.shape[1:3])
+    y0, y1, x0, x1 = (v[:, None, None] for v in boxes.unbind(1))
+    longest = torch.maximum(y1 - y0, x1 - x0)
+    rows = _resize_weights(y0, y1, longest, side, length)[..., : pixels.shape[1]].to(pixels.dtype)
+    columns = _resize_weights(x0, x1, longest, side, length)[..., : pixels.shape[2]].to(pixels.dtype)
+    # of the difference from the background, which is zero where the square reaches beyond the box
+    narrow = torch.bmm(rows, (pixels - background).flatten(2)).unflatten(2, pixels.shape[2:])
+    return torch.einsum("bswc,btw->bcst", narrow, columns) + background[:, None, None]
+
+
+def _resize_weights(low: Tensor, high: Tensor, longest: Tensor, side: int, length: int) -> Float[Tensor, "b side n"]:
+    """Weight of each of `length` pixels in each of `side` output pixels: antialiased bilinear, a triangle around the
+    output's centre as wide as the step, in a square of `longest` pixels in whose middle `low .. high - 1` lie."""
+    at = torch.arange(length, device=low.device)
+    step = longest / side
+    center = (torch.arange(side, device=low.device)[:, None] + 0.5) * step
+
+    def triangle(position: Tensor) -> Tensor:
+        return F.relu(1 - (position + 0.5 - center).abs() / step.clamp(min=1))
+
+    total = (triangle(at) * (at < longest)).sum(-1, keepdim=True)
+    own = triangle(at - low + (longest - (high - low)) // 2) * ((at >= low) & (at < high))
+    return own / total
 
 
 def ssim(a: Float[Tensor, "b h w 3"], b: Float[Tensor, "b h w 3"]) -> Float[Tensor, ""]:
@@ -157,13 +210,16 @@ class PerceptualWeightsMissingError(RuntimeError):
 
 @runtime_checkable
 class Perceptual(Protocol):
-    """A perceptual distance of rendered and true pictures around the person, 0 for equal ones."""
+    """A perceptual distance of rendered and true pictures around the person, 0 for equal ones.
+
+    `boxes`: `person_box` of each picture's mask, on the host, so that no loss term waits for the GPU.
+    """
 
     def __call__(
         self,
         rendered: Float[Tensor, "b h w 3"],
         target: Float[Tensor, "b h w 3"],
-        mask: Shaped[Tensor, "b h w 1"],
+        boxes: Int[Tensor, "b 4"],
         background: Float[Tensor, " 3"],
     ) -> Float[Tensor, ""]: ...
 
@@ -171,15 +227,16 @@ class Perceptual(Protocol):
 class NoPerceptual:
     """Always 0."""
 
-    def __call__(self, rendered: Tensor, target: Tensor, mask: Tensor, background: Tensor) -> Float[Tensor, ""]:
+    def __call__(self, rendered: Tensor, target: Tensor, boxes: Tensor, background: Tensor) -> Float[Tensor, ""]:
         return rendered.new_zeros(())
 
 
 class SsimPerceptual:
     """`1 - SSIM` on one crop that holds the person in every picture of the batch."""
 
-    def __call__(self, rendered: Tensor, target: Tensor, mask: Tensor, background: Tensor) -> Float[Tensor, ""]:
-        box = person_box((unit_range(mask) > 0.5).any(0).float())
+    def __call__(self, rendered: Tensor, target: Tensor, boxes: Tensor, background: Tensor) -> Float[Tensor, ""]:
+        low, high = boxes.amin(0).tolist(), boxes.amax(0).tolist()
+        box = Box(low[0], high[1], low[2], high[3])
         return 1 - ssim(box.cut(rendered), box.cut(target))
 
 
@@ -196,8 +253,10 @@ class LpipsPerceptual:
     A plain object and no `nn.Module`: the frozen network does not belong in checkpoints.
     """
 
-    def __init__(self, download: bool = False):
-        """Errors: `PerceptualWeightsMissingError` if the weights are absent and must not be downloaded."""
+    def __init__(self, download: bool = False, fast: bool = False):
+        """`fast` is for training on CUDA: the network in bfloat16, compiled; metrics want float32.
+
+        Errors: `PerceptualWeightsMissingError` if the weights are absent and must not be downloaded."""
         if download and not vgg_path().exists():
             torch.hub.load_state_dict_from_url(VGG_URL, map_location="cpu", check_hash=True, weights_only=True)
         if not vgg_path().exists():
@@ -207,6 +266,8 @@ class LpipsPerceptual:
             )
         self._layers: torch.nn.Sequential | None = None
         self._linear: list[Tensor] = []
+        self._dtype = torch.bfloat16 if fast else torch.float32
+        self._compare = compiled(self._distance, fast)
 
     def _load(self, device: torch.device) -> None:
         import torchmetrics.functional.image
@@ -221,58 +282,63 @@ class LpipsPerceptual:
         for layer in layers:
             if isinstance(layer, torch.nn.ReLU):
                 layer.inplace = False  # the taps keep what an in-place ReLU would overwrite
+        layers.to(self._dtype, memory_format=torch.channels_last)
         self._layers = layers.requires_grad_(False).eval()
         folder = Path(torchmetrics.functional.image.__file__).parent / "lpips_models"
         linear = torch.load(folder / "vgg.pth", map_location=device, weights_only=True)
-        self._linear = [linear[f"lin{i}.model.1.weight"] for i in range(len(VGG_TAPS))]
-
-    def features(self, pixels: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
-        """Unit-normalised activations at the taps; input 0..1."""
-        if self._layers is None or self._linear[0].device != pixels.device:
-            self._load(pixels.device)
-        assert self._layers is not None
+        self._linear = [linear[f"lin{i}.model.1.weight"].float() for i in range(len(VGG_TAPS))]
         # ImageNet statistics as LPIPS writes them, for pictures in -1..1
-        mean, std = (pixels.new_tensor(v)[:, None, None] for v in ([-0.030, -0.088, -0.188], [0.458, 0.448, 0.450]))
-        x, taps = (2 * pixels - 1 - mean) / std, []
+        statistics = torch.tensor([[-0.030, -0.088, -0.188], [0.458, 0.448, 0.450]], device=device)
+        self._mean, self._std = statistics[..., None, None].unbind()
+
+    def _features(self, pixels: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+        """Unit-normalised activations at the taps; input 0..1."""
+        assert self._layers is not None
+        x, taps = (2 * pixels - 1 - self._mean) / self._std, []
+        x = x.to(self._dtype, memory_format=torch.channels_last)
         for i, layer in enumerate(self._layers):
             x = layer(x)
             if i in VGG_TAPS:
-                taps.append(x * torch.rsqrt(x.square().sum(1, keepdim=True) + 1e-10))
+                tap = x.float()
+                taps.append(tap * torch.rsqrt(tap.square().sum(1, keepdim=True) + 1e-10))
         return taps
+
+    def _distance(self, a: Float[Tensor, "b 3 h w"], b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, " b"]:
+        with torch.no_grad():
+            wanted = self._features(b)
+        pairs = zip(self._features(a), wanted, self._linear)
+        return torch.stack([(w * (x - y).square()).sum(1).mean((1, 2)) for x, y, w in pairs]).sum(0)
 
     def distance(self, a: Float[Tensor, "b 3 h w"], b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, " b"]:
         """LPIPS of pictures in 0..1."""
-        with torch.no_grad():
-            wanted = self.features(b)
-        terms = [
-            F.conv2d((x - y).square(), w).mean((1, 2, 3)) for x, y, w in zip(self.features(a), wanted, self._linear)
-        ]
-        return torch.stack(terms).sum(0)
+        if self._layers is None or self._linear[0].device != a.device:
+            self._load(a.device)
+        return self._compare(a, b)
 
-    def __call__(self, rendered: Tensor, target: Tensor, mask: Tensor, background: Tensor) -> Float[Tensor, ""]:
-        boxes = [person_box(m) for m in mask]
+    def __call__(self, rendered: Tensor, target: Tensor, boxes: Tensor, background: Tensor) -> Float[Tensor, ""]:
+        boxes = upload(boxes, rendered.device)
         crops = [
-            torch.stack([square_crop(p, b, background, LPIPS_SIDE) for p, b in zip(v, boxes)])
-            for v in (rendered, target)
+            square_crops(v.to(self._dtype), boxes, background.to(self._dtype), LPIPS_SIDE) for v in (rendered, target)
         ]
-        return self.distance(*crops).mean()
+        return self.distance(*(crop.float() for crop in crops)).mean()
 
 
 def make_perceptual(
     name: Literal["lpips-vgg", "ssim", "none"],
     fallback: Literal["ssim", "none", "error"] = "ssim",
     download: bool = False,
+    fast: bool = False,
 ) -> Perceptual:
     """The perceptual term by name; prints once if another one had to stand in.
 
     `fallback` is what replaces "lpips-vgg" where its weights are absent ("error" raises
-    `PerceptualWeightsMissingError`); they are downloaded only if `download` says so.
+    `PerceptualWeightsMissingError`); they are downloaded only if `download` says so. `fast`: see `LpipsPerceptual`.
     """
     simple = {"ssim": SsimPerceptual, "none": NoPerceptual}
     if name != "lpips-vgg":
         return simple[name]()
     try:
-        return LpipsPerceptual(download)
+        return LpipsPerceptual(download, fast)
     except PerceptualWeightsMissingError as missing:
         if fallback == "error":
             raise

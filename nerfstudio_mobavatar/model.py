@@ -18,10 +18,12 @@ from .blendshapes import ATTRIBUTES
 from .body_model import Body, load_body
 from .capture import Capture
 from .corrections import FitCorrections
+from .device import Compile, compiled, describe_compile, resolve_compile, upload
 from .pruning import PruningConfig, PruningReport, corrective_statistics, prune
 from .refine import RefineConfig, refine, refined_pose
 from .render import Backend, describe_backend, rasterize, resolve_backend
 from .template import make_template
+from .transforms import rigid
 
 
 @dataclass
@@ -71,6 +73,9 @@ class MobavatarModelConfig(ModelConfig):
     """OBJ or PLY in the canonical big pose, for loose clothing; None samples the body itself."""
     rasterizer: Literal["auto", "gsplat", "torch"] = "auto"
     """"gsplat" (CUDA), "torch" (any device, slow), "auto" takes gsplat on CUDA and says which."""
+    compile: Compile = "auto"
+    """Let torch compile the decode and the losses: "auto" does on CUDA if Triton and a C compiler are there. Where it
+    does, the perceptual network also runs in bfloat16."""
     warmup_fraction: float = 0.007
     """Share of the run before correctives are learnt (paper: 2,000 of 280,000 steps)."""
     perceptual_fraction: float = 0.02
@@ -115,9 +120,17 @@ class MobavatarModel(Model):
         self.corrections: FitCorrections | None = None
         if self.config.refine != "off":
             self.corrections = FitCorrections(capture.fit, len(capture.cameras))
-        self.perceptual = losses.make_perceptual(self.config.losses.perceptual, self.config.losses.perceptual_fallback)
-        self.backend: Backend = resolve_backend(self.config.rasterizer, torch.device(self.kwargs["device"]))
-        CONSOLE.log(describe_backend(self.config.rasterizer, self.kwargs["device"]))
+        device = self.kwargs["device"]
+        self.backend: Backend = resolve_backend(self.config.rasterizer, torch.device(device))
+        CONSOLE.log(describe_backend(self.config.rasterizer, device))
+        fast = resolve_compile(self.config.compile, device)
+        CONSOLE.log(describe_compile(self.config.compile, device))
+        if fast:
+            self.avatar.compile_decode()
+        self.photometric = compiled(losses.photometric, fast, dynamic=True)  # crops differ in size
+        terms = self.config.losses
+        self.perceptual = losses.make_perceptual(terms.perceptual, terms.perceptual_fallback, fast=fast)
+        self._frames: tuple[Tensor, Tensor] | None = None
         self.step, self.total_steps = 0, 0
         self.pruning_report: PruningReport | None = None
         self.trained: tuple[tuple[int, int], Any, list[trained_poses.TrainedRegion]] | None = None
@@ -199,43 +212,59 @@ class MobavatarModel(Model):
         self.get_buffer("fit_pose").copy_(refined_pose(torch.from_numpy(fit.pose).float(), change))
         self.get_buffer("fit_transl").copy_(torch.from_numpy(fit.transl).float() + change.transl)
         self.avatar.lay_out(self._layout(body, torch.from_numpy(fit.betas).float() + change.betas))
+        self._frames = None
 
-    def row_of(self, camera: Cameras) -> Tensor:
-        """Row of the fit to show (0-dim): the viewer's slider, the image's own row, or the camera's time in 0..1."""
+    def _load_from_state_dict(self, *args: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super()._load_from_state_dict(*args)
+        self._frames = None
+
+    def frames(self) -> tuple[Tensor, Tensor]:
+        """What the avatar takes of every frame of the fit: MLP inputs [f, 73] and joint transforms [f, 55, 3, 4].
+        Worked out once: kinematics is a chain of small kernels, and training does not change the fit."""
+        if self._frames is None:
+            pose, transl, expression = (self.get_buffer(f"fit_{name}") for name in ("pose", "transl", "expression"))
+            self._frames = features.pose_inputs(pose, expression), self.avatar.joint_transforms(pose, transl)
+        return self._frames
+
+    def row_of(self, camera: Cameras) -> int:
+        """Row of the fit to show: the viewer's slider, the image's own row, or the camera's time in 0..1."""
         last = len(self.get_buffer("fit_pose")) - 1
         if not self.training and self.viewer_frame.value >= 0:
-            return torch.tensor(int(self.viewer_frame.value), device=self.device)
+            return int(self.viewer_frame.value)
         if camera.metadata is not None and "pose_row" in camera.metadata:
-            return camera.metadata["pose_row"].flatten()[0].to(self.device).long()
+            return int(camera.metadata["pose_row"].flatten()[0])
         if camera.times is not None:
-            return (camera.times.flatten()[0].to(self.device) * last).round().long().clamp(0, last)
-        return torch.tensor(0, device=self.device)
+            return min(max(round(float(camera.times.flatten()[0]) * last), 0), last)
+        return 0
 
     def correct_cameras(self, T_cam_world: Tensor, camera: Cameras) -> Tensor:
         """The capture's own cameras after their corrections; a viewer's camera, which has no row, stays."""
         metadata = camera.metadata or {}
         if self.corrections is None or "pose_row" not in metadata:
             return T_cam_world
-        return self.corrections.cameras(T_cam_world, metadata["cam_idx"].flatten().to(self.device))
+        return self.corrections.cameras(T_cam_world, upload(metadata["cam_idx"].flatten(), self.device))
 
     def background(self) -> Tensor:
         """White, or random while training (a pure function of the step, so that a resumed run sees the same)."""
         if not self.training:
             return torch.ones(3, device=self.device)
         generator = torch.Generator().manual_seed(self.config.avatar.seed * 1_000_003 + self.step)
-        return torch.rand(3, generator=generator).to(self.device)
+        return upload(torch.rand(3, generator=generator), self.device)
 
     def get_outputs(self, ray_bundle: Any) -> dict[str, Any]:
         """Render one pose for one or several cameras. [h, w, c] for a single evaluation camera, else [b, h, w, c]."""
         camera: Cameras = ray_bundle
         row = self.row_of(camera)
-        pose, transl, expression = (self.get_buffer(f"fit_{name}")[row] for name in ("pose", "transl", "expression"))
-        safe = None if self.training or not self.config.pose_safety else self.safe_inputs(pose, expression)
-        posed = self.avatar(pose, transl, expression, self.uses_correctives(), safe)
+        inputs, G = (table[row] for table in self.frames())
+        if self.config.pose_safety and not self.training:
+            inputs = self.safe_inputs(self.get_buffer("fit_pose")[row], self.get_buffer("fit_expression")[row])
+        posed = self.avatar.decode(inputs, G, self.uses_correctives())
         T_cam_world, K, width, height = opencv_cameras(camera, self.device)
         T_cam_world = self.correct_cameras(T_cam_world, camera)
         background = self.background()
-        drawn = rasterize(posed.gaussians, T_cam_world, K, width, height, background, self.backend)
+        drawn = rasterize(
+            posed.gaussians, T_cam_world, K, width, height, background, self.backend, with_depth=not self.training
+        )
         outputs: dict[str, Any] = {"rgb": drawn.rgb, "accumulation": drawn.alpha, "depth": drawn.depth}
         if not self.training and len(T_cam_world) == 1:
             outputs = {k: v[0] for k, v in outputs.items()}
@@ -247,12 +276,8 @@ class MobavatarModel(Model):
         return self.get_outputs(camera.to(self.device))
 
     def get_metrics_dict(self, outputs: dict[str, Any], batch: dict[str, Any]) -> dict[str, Tensor]:
-        """PSNR of the training pictures over their own background, cheap enough for every step."""
-        if "background" not in outputs:
-            return {}
-        target = losses.composite(batch["image"], batch["mask"], outputs["background"])
-        error = (outputs["rgb"].detach() - target).square().mean()
-        return {"psnr": -10 * torch.log10(error.clamp_min(1e-10))}
+        """Empty: `get_loss_dict` adds the PSNR of the training pictures, which costs nothing beside the loss."""
+        return {}
 
     def get_loss_dict(
         self, outputs: dict[str, Any], batch: dict[str, Any], metrics_dict: dict[str, Tensor] | None = None
@@ -261,14 +286,18 @@ class MobavatarModel(Model):
         weights = self.config.losses
         image, mask, rgb = (x if x.ndim == 4 else x[None] for x in (batch["image"], batch["mask"], outputs["rgb"]))
         background = outputs.get("background", torch.ones(3, device=self.device))
-        target = losses.composite(image, mask, background)
-        band = losses.edge_band_weight(mask, weights.edge_band_px)
-        terms = {"l1": losses.photometric_l1(rgb, target, band)}
+        photometric = self.photometric if self.training else losses.photometric
+        l1, error, target = photometric(rgb, image, mask, background, weights.edge_band_px)
+        terms = {"l1": l1}
         if not self.training:
             return terms
+        if metrics_dict is not None:
+            metrics_dict["psnr"] = -10 * torch.log10(error.clamp_min(1e-10))
         posed = outputs["posed"]
         if weights.perceptual_weight > 0 and self.step >= self.config.perceptual_fraction * self.total_steps:
-            terms["perceptual"] = weights.perceptual_weight * self.perceptual(rgb, target, mask, background)
+            terms["perceptual"] = weights.perceptual_weight * self.perceptual(
+                rgb, target, batch["person_box"], background
+            )
         terms["scale"] = weights.scale_weight * losses.scale_penalty(posed.scales, weights.scale_threshold_m)
         neighbours = self.avatar.get_buffer("node_neighbours")
         terms["smooth"] = weights.smoothness_weight * losses.node_smoothness(posed.node_displacement, neighbours)
@@ -296,12 +325,10 @@ def opencv_cameras(camera: Cameras, device: torch.device | str) -> tuple[Tensor,
     nerfstudio keeps camera-to-world with OpenGL axes (y up, z backwards). All cameras must have one size.
     """
     flat = camera.reshape((-1,)) if camera.shape != (1,) else camera
-    c2w = flat.camera_to_worlds.to(device)
-    R = (c2w[:, :3, :3] * torch.tensor([1.0, -1.0, -1.0], device=device)).transpose(1, 2)
-    T = torch.eye(4, device=device).repeat(len(c2w), 1, 1)
-    T[:, :3, :3] = R
-    T[:, :3, 3] = -(R @ c2w[:, :3, 3:])[..., 0]
-    K = flat.get_intrinsics_matrices().to(device)
+    c2w = flat.camera_to_worlds
+    R = (c2w[:, :3, :3] * c2w.new_tensor([1.0, -1.0, -1.0])).transpose(1, 2)
+    T = rigid(R, -(R @ c2w[:, :3, 3:])[..., 0])
+    K = flat.get_intrinsics_matrices()
     known = (camera.metadata or {}).get("image_size")  # spares a device read per training step
     width, height = known if known is not None else (int(flat.width[0].item()), int(flat.height[0].item()))
-    return T, K, width, height
+    return upload(T, device), upload(K, device), width, height

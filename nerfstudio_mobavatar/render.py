@@ -30,7 +30,8 @@ class Rendered:
     """Linear, composited over the background; not clamped above 1."""
     alpha: Float[Tensor, "c h w 1"]
     depth: Float[Tensor, "c h w 1"]
-    """Expected depth along the optical axis, metres (`sum w z / sum w`); 0 where nothing was drawn."""
+    """Expected depth along the optical axis, metres (`sum w z / sum w`); 0 where nothing was drawn, and everywhere
+    if it was not asked for."""
 
 
 def _installed(package: str) -> str | None:
@@ -99,21 +100,23 @@ def rasterize(
     height: int,
     background: Float[Tensor, " 3"],
     backend: Backend,
+    with_depth: bool = True,
 ) -> Rendered:
     """Draw the Gaussians into `c` pinhole cameras of one size.
 
     Differentiable by means, covariances, colours, opacities and background. `T_cam_world` in OpenCV axes and metres,
     `K` in pixels with centres at half-integers. Both backends read only the upper triangle of the covariances, so a
     gradient arrives there alone; through a covariance built as `A A^T` that comes to the same as the symmetric one.
+    Without depth, which training does not look at, `depth` is zero and gsplat has a channel less to blend.
     Errors: `RasterizerUnavailableError`.
     """
     if backend == "gsplat":
-        return _rasterize_gsplat(gaussians, T_cam_world, K, width, height, background)
+        return _rasterize_gsplat(gaussians, T_cam_world, K, width, height, background, with_depth)
     g = gaussians
     s = torch_rasterizer.splats(g.means, g.covariances, g.colors, g.opacities, T_cam_world, K, width, height)
     rgb, depth, left = torch_rasterizer.composite(s, len(K), width, height, torch_rasterizer.MAX_ITEMS)
     alpha = 1 - left
-    depth = depth / alpha.clamp(min=1e-10)
+    depth = depth / alpha.clamp(min=1e-10) if with_depth else torch.zeros_like(alpha)
     return Rendered(rgb + left[..., None] * background, alpha[..., None], depth[..., None])
 
 
@@ -124,6 +127,7 @@ def _rasterize_gsplat(
     width: int,
     height: int,
     background: Float[Tensor, " 3"],
+    with_depth: bool,
 ) -> Rendered:
     """`gsplat.rasterization` with covariances; the call is the same in 1.4.0 and 1.5.3."""
     resolve_backend("gsplat", gaussians.means.device)
@@ -146,7 +150,7 @@ def _rasterize_gsplat(
         # the same few cameras see nearly every Gaussian: packing would only add work
         packed=False,
         backgrounds=background.expand(len(K), 3),
-        render_mode="RGB+ED",
+        render_mode="RGB+ED" if with_depth else "RGB",
         covars=g.covariances,
     )
-    return Rendered(image[..., :3], alpha, image[..., 3:])
+    return Rendered(image[..., :3], alpha, image[..., 3:] if with_depth else torch.zeros_like(alpha))

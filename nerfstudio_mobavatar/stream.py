@@ -16,6 +16,7 @@ from numpy import ndarray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from nerfstudio_mobavatar import losses
 from nerfstudio_mobavatar.capture import CaptureImage
 from nerfstudio_mobavatar.images import (
     Box,
@@ -75,7 +76,7 @@ class StepDataset(Dataset):
     """`dataset[step]` is that step's training data: crops of one window size, uint8.
 
     Keys: `image` [b,h,w,3], `mask` [b,h,w,1] (0 background .. 255 person), `K` [b,3,3] float32 of the crops, `camera`
-    [b], `image_idx` [b] (int64), `pose_row` (int).
+    [b], `image_idx` [b], `person_box` [b,4] (`losses.person_boxes`; int64), `pose_row` (int).
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class StepDataset(Dataset):
         return {
             "image": torch.from_numpy(rgb),
             "mask": torch.from_numpy(mask),
+            "person_box": losses.person_boxes(torch.from_numpy(mask)),
             "K": torch.from_numpy(K),
             "camera": torch.tensor([image.camera for image in images]),
             "image_idx": torch.tensor(indices),

@@ -23,6 +23,11 @@ def axis_angle_to_rotmat(r: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3 3"]:
     return eye + s * k + c * (k @ k)
 
 
+def product(a: Float[Tensor, "*b n k"], b: Float[Tensor, "*b k m"]) -> Float[Tensor, "*b n m"]:
+    """`a @ b` for many small matrices: multiplied and summed, since batched GEMM kernels are slow at sizes of 3."""
+    return (a[..., :, :, None] * b[..., None, :, :]).sum(-2)
+
+
 def quat_to_rotmat(q: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b 3 3"]:
     """Rotation matrices of wxyz quaternions; they are normalised here, so any non-zero length is allowed."""
     w, x, y, z = torch.nn.functional.normalize(q, dim=-1).unbind(-1)

@@ -109,9 +109,10 @@ def test_ssim_term_sees_the_person_only():
     far[:, 200:] = 0
     near[:, 90:100] = 0
     term = make_perceptual("ssim")
-    assert term(far, target, mask, WHITE).item() == pytest.approx(0, abs=1e-5)
-    assert term(near, target, mask, WHITE).item() > 0.1
-    assert make_perceptual("none")(near, target, mask, WHITE).item() == 0
+    boxes = losses.person_boxes(mask)
+    assert term(far, target, boxes, WHITE).item() == pytest.approx(0, abs=1e-5)
+    assert term(near, target, boxes, WHITE).item() > 0.1
+    assert make_perceptual("none")(near, target, boxes, WHITE).item() == 0
 
 
 def test_missing_lpips_weights_are_named_and_replaced_only_as_told(monkeypatch, tmp_path, capsys):
@@ -158,4 +159,4 @@ def test_lpips_matches_torchmetrics_with_the_same_weights(monkeypatch, tmp_path)
     torch.testing.assert_close(*grads, rtol=1e-3, atol=1e-6)
     monkeypatch.setattr(losses, "LPIPS_SIDE", 32)
     picture = torch.rand(1, 40, 30, 3)
-    assert term(picture, picture, torch.ones(1, 40, 30, 1), WHITE).item() == pytest.approx(0, abs=1e-6)
+    assert term(picture, picture, torch.tensor([[0, 40, 0, 30]]), WHITE).item() == pytest.approx(0, abs=1e-6)

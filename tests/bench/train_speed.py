@@ -1,0 +1,266 @@
+"""Milliseconds of a training step: `python -m tests.bench.train_speed [--device cuda] [--key before]`.
+
+A generated capture goes through nerfstudio's own training loop (`Trainer.train`, tensorboard on). Two figures: the
+step on whole pictures that are on the device already (4 cameras of one pose, every loss term), and the shipped
+preset's real step, data stream and crops included. The weights of VGG16 cannot be had everywhere: where they are
+absent, random ones of the same shape are timed, and the file says so. Several GPUs: start it with torchrun.
+Merges into results/train_speed.json.
+"""
+
+import argparse
+import copy
+import os
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+import torch.distributed as dist
+
+from nerfstudio_mobavatar import configs, losses
+from nerfstudio_mobavatar import model as model_module
+from nerfstudio_mobavatar.demo.capture import DemoData
+from tests.bench.common import command_line, device_name, write
+
+WARM_UP = 20
+"""Steps before the clock starts: compilation, allocator, workers."""
+
+
+def random_vgg(folder: Path) -> str:
+    """Point torch at random VGG16 weights where the real ones are absent; says which are used."""
+    if losses.vgg_path().exists():
+        return "ImageNet weights"
+    from torchvision.models import vgg16
+
+    os.environ["TORCH_HOME"] = str(folder)
+    losses.vgg_path().parent.mkdir(parents=True, exist_ok=True)
+    network = vgg16(weights=None).features
+    torch.save({f"features.{k}": v for k, v in network.state_dict().items()}, losses.vgg_path())
+    return "random weights of the same shape"
+
+
+def make_trainer(data: Path, output: Path, args: argparse.Namespace, whole_pictures: bool, steps: int) -> Any:
+    """nerfstudio's trainer of the preset with every loss term from the first step and no pruning on the way."""
+    config: Any = copy.deepcopy(getattr(configs, args.preset).config)
+    config.data, config.output_dir, config.experiment_name, config.timestamp = data, output, "speed", str(time.time())
+    config.vis, config.machine.device_type, config.check_capture = "tensorboard", args.device, False
+    config.max_num_iterations, config.steps_per_eval_image, config.steps_per_save = steps, 0, 10**9
+    config.viewer.quit_on_train_completion = True
+    manager, model = config.pipeline.datamanager, config.pipeline.model
+    manager.data = data
+    if args.gaussians:
+        model.avatar.num_gaussians, model.avatar.num_nodes = args.gaussians, args.gaussians // 20
+    if whole_pictures:
+        manager.crop_margin, manager.dataparser.max_image_side = 10**4, 0
+    if args.workers is not None:
+        manager.num_workers = args.workers
+    model.warmup_fraction = model.perceptual_fraction = 0.0
+    model.prune_fraction = 2.0
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    trainer = config.setup(local_rank=rank, world_size=world)
+    trainer.setup()
+    return trainer
+
+
+def keep_on_device(trainer: Any) -> None:
+    """The same two steps' pictures for ever: no data to wait for."""
+    manager = trainer.pipeline.datamanager
+    ready = [manager.next_train(step) for step in range(2)]
+    manager._steps = None
+    manager.next_train = lambda step: ready[step % 2]
+
+
+class Clock:
+    """Marks on the device's own time line (wall clock on a CPU)."""
+
+    def __init__(self, device: str):
+        self.cuda = device == "cuda"
+
+    def mark(self) -> Any:
+        if not self.cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def ms(self, start: Any, end: Any) -> float:
+        return start.elapsed_time(end) if self.cuda else 1e3 * (end - start)
+
+
+def timed_training(trainer: Any, clock: Clock, skip: int, around: Callable[[int], None] = lambda step: None) -> float:
+    """Median milliseconds from one step's start to the next, in nerfstudio's loop."""
+    marks: list[Any] = []
+    one = trainer.train_iteration
+
+    def iteration(step: int):
+        marks.append(clock.mark())
+        around(step)
+        return one(step)
+
+    trainer.train_iteration = iteration
+    trainer.save_checkpoint = lambda step: None
+    trainer.train()
+    if clock.cuda:
+        torch.cuda.synchronize()
+    trainer.train_iteration = one
+    marks = marks[skip:]
+    return clock.ms(marks[0], marks[-1]) / (len(marks) - 1)
+
+
+def stages(trainer: Any, clock: Clock, steps: range) -> dict[str, float]:
+    """Mean milliseconds per step of each stage; what is nested is taken out of what holds it."""
+    spans: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
+
+    def wrap(name: str, call: Callable) -> Callable:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            start = clock.mark()
+            result = call(*args, **kwargs)
+            spans[name].append((start, clock.mark()))
+            return result
+
+        return timed
+
+    model = trainer.pipeline.model
+    decode = "decode" if hasattr(model.avatar, "decode") else "forward"
+    places = [
+        (trainer.pipeline.datamanager, "next_train", "data"),
+        (model.avatar, decode, "decode"),
+        (model_module, "rasterize", "raster"),
+        (model, "perceptual", "perceptual"),
+        (model, "get_metrics_dict", "metrics"),
+        (model, "get_loss_dict", "losses"),
+        (torch.Tensor, "backward", "backward"),
+        (trainer.optimizers, "optimizer_scaler_step_some", "optimiser"),
+        (trainer, "train_iteration", "step"),
+    ]
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
+    for owner, name, stage in places:
+        setattr(owner, name, wrap(stage, getattr(owner, name)))
+    for step in steps:
+        trainer.train_iteration(step)
+    for owner, name, value in before:
+        setattr(owner, name, value)
+    if clock.cuda:
+        torch.cuda.synchronize()
+    ms = {name: sum(clock.ms(a, b) for a, b in pairs) / len(steps) for name, pairs in spans.items()}
+    ms["l1_and_regularisers"] = ms.pop("losses") - ms["perceptual"]
+    ms["rest"] = 2 * ms["step"] - sum(ms.values())
+    return {name: round(value, 2) for name, value in ms.items()}
+
+
+def busy_share(trainer: Any, steps: range) -> tuple[float, dict[str, float]]:
+    """Share of the time in which some kernel or copy runs on the GPU, and the longest kernels (ms a step)."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as recorded:
+        for step in steps:
+            trainer.train_iteration(step)
+        torch.cuda.synchronize()
+    events = [e for e in recorded.events() if e.device_type == torch.autograd.DeviceType.CUDA]
+    spans = sorted((e.time_range.start, e.time_range.end) for e in events)
+    busy, reached = 0.0, spans[0][0]
+    for start, end in spans:
+        busy += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    longest: dict[str, float] = defaultdict(float)
+    for e in events:
+        longest[e.name[:90]] += e.time_range.elapsed_us() / 1e3 / len(steps)
+    top = dict(sorted(longest.items(), key=lambda item: -item[1])[:40])
+    kernels = {"kernels a step": len(events) / len(steps)}
+    return busy / (reached - spans[0][0]), kernels | {k: round(v, 3) for k, v in top.items()}
+
+
+class HostMemory:
+    """Largest memory of this process and its workers (unique set size, GB), looked at twice a second."""
+
+    def __enter__(self) -> "HostMemory":
+        self.peak, self._stop = 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        own = psutil.Process()
+        while not self._stop.wait(0.5):
+            used = 0
+            for process in [own, *own.children(recursive=True)]:
+                try:
+                    used += process.memory_full_info().uss
+                except psutil.Error:
+                    continue
+            self.peak = max(self.peak, used / 2**30)
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def measure(data: Path, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Both figures of this process; with several processes rank 0's, whose steps wait for the others."""
+    clock, result = Clock(args.device), {}
+    trainer = make_trainer(data, folder, args, True, WARM_UP + args.steps)
+    keep_on_device(trainer)
+    if clock.cuda:
+        torch.cuda.reset_peak_memory_stats()
+    started = time.perf_counter()
+    result["step_ms_4x1500x2048"] = round(timed_training(trainer, clock, WARM_UP), 2)
+    result["seconds_of_whole_run"] = round(time.perf_counter() - started, 1)
+    if clock.cuda:
+        result["peak_gpu_gb"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    if not dist.is_initialized():
+        more = WARM_UP + args.steps
+        result["stages_ms"] = stages(trainer, clock, range(more, more + 10))
+        if clock.cuda:
+            share, kernels = busy_share(trainer, range(more + 10, more + 20))
+            result |= {"gpu_busy_share": round(share, 3), "kernels_ms": kernels}
+    del trainer
+    if args.stream:
+        trainer = make_trainer(data, folder, args, False, WARM_UP + args.steps)
+        with HostMemory() as host:
+            result["preset_real_step_ms"] = round(timed_training(trainer, clock, WARM_UP), 2)
+        result["peak_host_gb"] = round(host.peak, 2)
+        trainer.pipeline.datamanager._steps = None
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda", choices=["cpu", "cuda"])
+    parser.add_argument("--preset", default="mobavatar")
+    parser.add_argument("--key", default="", help="merge under this key instead of at the top, e.g. `before`")
+    parser.add_argument("--data", type=Path, help="a capture; by default one is generated")
+    parser.add_argument("--width", type=int, default=1500)
+    parser.add_argument("--height", type=int, default=2048)
+    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--gaussians", type=int, default=0, help="0: the preset's")
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--no-stream", dest="stream", action="store_false")
+    args = parser.parse_args()
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world > 1:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        vgg = random_vgg(folder / "torch")
+        data = args.data
+        if data is None:
+            data = folder / "capture"
+            DemoData(data, args.frames, 6, args.width, args.height, device=args.device).main()
+        result = measure(data, folder / "runs", args)
+    if not dist.is_initialized() or dist.get_rank() == 0:
+        about = {"device": device_name(args.device), "command": command_line(), "torch": torch.__version__, "vgg": vgg}
+        result |= about | {"gpus": world}
+        write("train_speed", {args.key: result} if args.key else result)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

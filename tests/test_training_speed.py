@@ -1,0 +1,120 @@
+"""What makes a training step fast computes what the plain code does: every fast path against its slow twin."""
+
+import jaxtyping
+import pytest
+import torch
+
+from nerfstudio_mobavatar import device, losses
+from nerfstudio_mobavatar.avatar import Avatar
+from nerfstudio_mobavatar.losses import Box
+from nerfstudio_mobavatar.transforms import product
+from tests.rig import random_pose, tiny_avatar
+
+
+@pytest.fixture
+def traceable():
+    """torch's tracer does not see through the shape checks that tests run with."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def _decoded(avatar: Avatar, run) -> list[torch.Tensor]:
+    """Outputs of a decode and the gradient of every parameter under fixed upstream gradients."""
+    avatar.zero_grad(set_to_none=True)
+    out = run()
+    g = out.gaussians
+    values = [g.means, 1e4 * g.covariances, g.colors, g.opacities, out.scales, *out.correctives.values()]
+    torch.stack([(v * torch.linspace(-1, 2, v.numel()).view(v.shape)).sum() for v in values]).sum().backward()
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in avatar.parameters()]
+    return [v.detach() for v in values] + grads
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_the_decode_traced_for_compilation_equals_forward(pruned, traceable):
+    """One graph without breaks, forward and backward; the compiler's own kernels are compared on CUDA by
+    `python -m tests.bench.train_speed`."""
+    avatar = tiny_avatar().train()
+    if pruned:
+        for name in ("rotation", "scale", "color"):
+            kept = torch.arange(0, len(avatar.index(name)), 3)
+            setattr(avatar, f"{name}_basis", torch.nn.Parameter(avatar.basis(name).detach()[kept]))
+            setattr(avatar, f"{name}_index", kept)
+        avatar.mark_pruned()
+    poses = [random_pose(k) for k in (1, 2)]
+    inputs, G = (torch.stack(v) for v in zip(*[_frame(avatar, *p) for p in poses]))
+    traced = torch.compile(avatar._decode, backend="aot_eager", fullgraph=True, dynamic=False)
+    for row, pose in enumerate(poses):
+        want = _decoded(avatar, lambda pose=pose: avatar(*pose))
+        avatar._compiled = traced
+        got = _decoded(avatar, lambda row=row: avatar.decode(inputs[row], G[row]))
+        avatar._compiled = avatar._decode
+        for a, b in zip(got, want):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)  # another order of float32 sums
+
+
+def _frame(avatar: Avatar, pose, transl, expression):
+    from nerfstudio_mobavatar.features import pose_inputs
+
+    return pose_inputs(pose, expression), avatar.joint_transforms(pose, transl)
+
+
+def test_kinematics_of_all_frames_at_once_equals_one_by_one():
+    avatar = tiny_avatar()
+    pose, transl, expression = (torch.stack(v) for v in zip(*[random_pose(k) for k in range(5)]))
+    inputs, G = _frame(avatar, pose, transl, expression)
+    for k in range(5):
+        one = _frame(avatar, pose[k], transl[k], expression[k])
+        torch.testing.assert_close((inputs[k], G[k]), one, rtol=1e-6, atol=1e-6)  # float32, batched sums
+
+
+def test_small_products_equal_matmul():
+    a, b = torch.randn(2, 7, 3, 3, dtype=torch.float64)
+    torch.testing.assert_close(product(a, b), a @ b)
+
+
+def test_crops_by_products_equal_the_resize_one_by_one():
+    """Boxes inside, at the border, flat, upright, smaller than the crop; forward and backward."""
+    pixels = torch.rand(5, 60, 44, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    pixels.requires_grad_()
+    boxes = torch.tensor([[0, 60, 0, 44], [3, 58, 7, 20], [20, 31, 0, 44], [10, 20, 30, 41], [7, 52, 1, 44]])
+    background = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    got = losses.square_crops(pixels, boxes, background, 16)
+    one_by_one = [losses.square_crop(p, Box(*b), background, 16) for p, b in zip(pixels, boxes.tolist())]
+    want = torch.stack(one_by_one)
+    torch.testing.assert_close(got, want, rtol=0, atol=2e-6)  # the weights of both are float32
+    upstream = torch.randn(got.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    grads = [torch.autograd.grad((v * upstream).sum(), pixels)[0] for v in (got, want)]
+    torch.testing.assert_close(*grads, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("px", [0, 2])
+def test_photometric_gives_the_l1_the_error_and_the_target_of_the_single_functions(px, traceable):
+    generator = torch.Generator().manual_seed(0)
+    rendered = torch.rand(2, 20, 12, 3, generator=generator).requires_grad_()
+    image = torch.randint(0, 256, (2, 20, 12, 3), generator=generator, dtype=torch.uint8)
+    mask = torch.zeros(2, 20, 12, 1, dtype=torch.uint8)
+    mask[:, 5:15, 3:9] = 255
+    background = torch.tensor([0.2, 0.4, 1.0])
+    target = losses.composite(image, mask, background)
+    want = losses.photometric_l1(rendered, target, losses.edge_band_weight(mask, px))
+    gradient = torch.autograd.grad(want, rendered)[0]
+    traced = torch.compile(losses.photometric, backend="aot_eager", fullgraph=True, dynamic=True)
+    for function in (losses.photometric, traced):
+        l1, error, seen = function(rendered, image, mask, background, px)
+        torch.testing.assert_close((l1, seen), (want, target))
+        torch.testing.assert_close(error, (rendered.detach() - target).square().mean())
+        torch.testing.assert_close(torch.autograd.grad(l1, rendered)[0], gradient)
+        assert not error.requires_grad
+
+
+def test_compiling_is_for_cuda_with_its_tools_unless_told(monkeypatch):
+    monkeypatch.setattr(device, "find_spec", lambda name: object())
+    monkeypatch.setattr(device.shutil, "which", lambda name: f"/usr/bin/{name}" if name == "gcc" else None)
+    assert device.resolve_compile("auto", "cuda:0") and not device.resolve_compile("auto", "cpu")
+    assert device.resolve_compile("on", "cpu") and not device.resolve_compile("off", "cuda")
+    assert "compiled by torch on cuda" in device.describe_compile("auto", "cuda")
+    monkeypatch.setattr(device.shutil, "which", lambda name: None)
+    assert not device.resolve_compile("auto", "cuda")
+    assert "needs Triton and a C compiler" in device.describe_compile("auto", "cuda")
+    assert device.describe_compile("auto", "cpu") == "kernels: torch's own on cpu"
