@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -39,4 +39,4 @@ def describe_compile(name: Compile, device: torch.device | str) -> str:
 
 def compiled(function: Function, wanted: bool, dynamic: bool = False) -> Function:
     """The function, compiled if so wanted; `dynamic` for one whose picture sizes change from step to step."""
-    return torch.compile(function, dynamic=dynamic) if wanted else function
+    return cast(Function, torch.compile(function, dynamic=dynamic)) if wanted else function

@@ -118,3 +118,9 @@ def test_compiling_is_for_cuda_with_its_tools_unless_told(monkeypatch):
     assert not device.resolve_compile("auto", "cuda")
     assert "needs Triton and a C compiler" in device.describe_compile("auto", "cuda")
     assert device.describe_compile("auto", "cpu") == "kernels: torch's own on cpu"
+
+
+@pytest.mark.parametrize("length", [11, 12, 19, 40])
+def test_window_means_in_blocks_equal_one_product(length):
+    planes = torch.rand(2, 3, length, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(losses._window_means(planes, 8), losses._window_means(planes))

@@ -161,7 +161,7 @@ def busy_share(trainer: Any, steps: range) -> tuple[float, dict[str, float]]:
         for step in steps:
             trainer.train_iteration(step)
         torch.cuda.synchronize()
-    events = [e for e in recorded.events() if e.device_type == torch.autograd.DeviceType.CUDA]
+    events = [e for e in recorded.events() or [] if e.device_type.name == "CUDA"]
     spans = sorted((e.time_range.start, e.time_range.end) for e in events)
     busy, reached = 0.0, spans[0][0]
     for start, end in spans:
