@@ -11,7 +11,8 @@ from typing import Any
 
 import tyro
 
-PACKAGE = "nerfstudio_mobavatar"
+from .user_errors import PACKAGE, user_errors
+
 COMMANDS = {
     "convert": ("web_export.exchange.convert", "Convert"),
     "convert-capture": ("convert_capture", "ConvertCapture"),
@@ -43,19 +44,12 @@ def parse(arguments: list[str]) -> Any:
 
 
 def main() -> None:
-    """Entry point. User errors end with their message and exit code 1, not with a stack trace.
-
-    The errors of this package are all meant for its users: each says what was found and what to do.
-    """
+    """Entry point. User errors end with their message and exit code 1, not with a stack trace."""
     # nerfstudio 1.1.5 uses it while it is imported; whoever runs a command can do nothing about it
     warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
     command = parse(sys.argv[1:])
-    try:
+    with user_errors("mobavatar"):
         command.main()
-    except Exception as error:
-        if isinstance(error, OSError) or type(error).__module__.startswith(f"{PACKAGE}."):
-            sys.exit(f"mobavatar: {error}")
-        raise
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from . import features, losses, metrics, trained_poses, viewer_controls
 from .avatar import Avatar, AvatarConfig, Layout, make_layout
 from .blendshapes import ATTRIBUTES
 from .body_model import Body, load_body
-from .capture import Capture
+from .capture import Capture, CaptureError
 from .corrections import FitCorrections
 from .device import Compile, compiled, describe_compile, resolve_compile, upload
 from .pruning import PruningConfig, PruningReport, corrective_statistics, prune
@@ -106,7 +106,7 @@ class MobavatarModel(Model):
         body = load_body(self.config.body, self.config.gender)
         betas = torch.from_numpy(capture.fit.betas).float()
         if len(betas) > body.num_betas:
-            raise ValueError(
+            raise CaptureError(
                 f"{capture.root}: the fit has {len(betas)} shape coefficients, {body.name} takes {body.num_betas}; "
                 "give the body model that the capture was fitted with (--pipeline.model.body)"
             )

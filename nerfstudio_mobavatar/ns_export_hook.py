@@ -9,7 +9,10 @@ Should nerfstudio ever call something else, `mobavatar export` still does the wo
 import functools
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args
+
+from .user_errors import user_errors
 
 EXPORTER_MODULES = ("nerfstudio.scripts.exporter", "__main__")
 
@@ -40,7 +43,14 @@ def _with_ours(commands: Any) -> Any:
 
     from .web_export.export import ExportMobavatar
 
+    @dataclass
+    class Ours(ExportMobavatar):
+        def main(self) -> None:
+            with user_errors("ns-export"):
+                super().main()
+
+    Ours.__doc__ = ExportMobavatar.__doc__
     union, *markers = get_args(commands)
-    ours = Annotated[ExportMobavatar, tyro.conf.subcommand(name="mobavatar")]
+    ours = Annotated[Ours, tyro.conf.subcommand(name="mobavatar")]
     members = Union[(*get_args(union), ours)]  # built from a runtime tuple
     return Annotated[(members, *markers)]  # pyright: ignore[reportReturnType]

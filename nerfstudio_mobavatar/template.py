@@ -18,6 +18,10 @@ BIG_POSE_HIP = math.radians(25.0)
 """Both hips are turned outwards by this angle, so that the inner thighs do not touch."""
 
 
+class TemplateError(ValueError):
+    """A template mesh that cannot be used. The message says where, what was expected, what was found, what to do."""
+
+
 @dataclass(frozen=True)
 class Template:
     """A mesh in canonical space with everything that is needed to pose it."""
@@ -54,7 +58,7 @@ def make_template(body: Body, betas: Float[Tensor, " b"], mesh: Path | None = No
         own_vertices, own_faces = load_mesh(mesh)
         distance, index = nearest(own_vertices, vertices, 3)
         if np.median(distance[:, 0]) > 0.25:
-            raise ValueError(
+            raise TemplateError(
                 f"{mesh}: the template mesh lies {np.median(distance[:, 0]):.2f} m (median) from the body; expected "
                 "a mesh in metres, in the canonical big pose (T-pose, hips turned out by 25 degrees) of the same body"
             )
@@ -80,5 +84,5 @@ def load_mesh(path: Path) -> tuple[Float[ndarray, "v 3"], Int[ndarray, "f 3"]]:
     vertices = np.asarray(getattr(loaded, "vertices", np.zeros((0, 3))), np.float32)
     faces = np.asarray(getattr(loaded, "faces", np.zeros((0, 3))), np.int64)
     if len(vertices) == 0 or len(faces) == 0:
-        raise ValueError(f"{path}: expected a triangle mesh, found {len(vertices)} vertices and {len(faces)} faces")
+        raise TemplateError(f"{path}: expected a triangle mesh, found {len(vertices)} vertices and {len(faces)} faces")
     return vertices, faces

@@ -35,7 +35,7 @@ MIN_CORRUPTIONS = 25
 def body_read_once() -> Iterator[None]:
     """The body file takes a third of a second to read; nothing here changes it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "load_body_for", functools.cache(reading.load_body_for))
+        patch.setattr(reading, "load_body_for", functools.cache(reading.load_body_for))
         yield
 
 

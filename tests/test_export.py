@@ -351,6 +351,45 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(exists: bool, confi
     assert sorted(p.name for p in tmp_path.rglob("*")) == (["avatar.mobavatar", "site"] if exists else [])
 
 
+def run_ns_export(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    """nerfstudio's own command in this process; the message with which it exits (exit code 1)."""
+    from nerfstudio.scripts import exporter
+
+    monkeypatch.setattr(sys, "argv", ["ns-export", "mobavatar", *arguments])
+    with pytest.raises(SystemExit) as end:
+        exporter.entrypoint()
+    assert isinstance(end.value.code, str)  # Python prints a text and exits with 1
+    return end.value.code
+
+
+def test_ns_export_ends_with_a_message_on_what_users_can_repair(config_path: Path, tmp_path: Path, monkeypatch):
+    """A motion that is none, a configuration that was damaged, a folder in use: no stack trace, nothing is written."""
+    bad = tmp_path / "dance.npz"
+    bad.write_bytes(b"no motion")
+    run_of = ["--load-config", str(config_path), "--output-dir", str(tmp_path / "site")]
+    message = run_ns_export(monkeypatch, *run_of, "--motion", str(bad))
+    assert message.startswith(f"ns-export: {bad}: expected ")
+    damaged = tmp_path / "config.yml"
+    damaged.write_text(config_path.read_text().partition("\n")[0] + "\ndata: [unclosed\n")
+    message = run_ns_export(monkeypatch, "--load-config", str(damaged), *run_of[2:])
+    assert message.startswith(f"ns-export: {damaged}: expected YAML as training writes it")
+    assert not (tmp_path / "site").exists()
+    message = run_ns_export(monkeypatch, *run_of[:2], "--output-dir", str(tmp_path))
+    assert message.startswith(f"ns-export: {tmp_path} is not empty")
+
+
+def test_mistakes_of_our_own_keep_their_stack_trace(monkeypatch):
+    from nerfstudio.scripts import exporter
+
+    def fail(self):
+        raise ZeroDivisionError("seven")
+
+    monkeypatch.setattr(ExportMobavatar, "main", fail)
+    monkeypatch.setattr(sys, "argv", ["ns-export", "mobavatar", "--load-config", "a.yml", "--output-dir", "b"])
+    with pytest.raises(ZeroDivisionError, match="seven"):
+        exporter.entrypoint()
+
+
 def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str | None:
     """The `mobavatar` command in this process; the message with which it exits (exit code 1), if it does."""
     monkeypatch.setattr(sys, "argv", ["mobavatar", *arguments])

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import yaml
 
 from nerfstudio_mobavatar import __version__
 from nerfstudio_mobavatar.capture import Capture
@@ -83,7 +84,10 @@ class ExportMobavatar:
         from nerfstudio.utils.eval_utils import eval_setup
         from nerfstudio.utils.rich_utils import CONSOLE
 
-        _, pipeline, checkpoint, step = eval_setup(self.load_config, test_mode="test")
+        try:
+            _, pipeline, checkpoint, step = eval_setup(self.load_config, test_mode="test")
+        except yaml.YAMLError as error:
+            raise ExportError(f"{self.load_config}: expected YAML as training writes it, found {error}") from error
         model: Any = pipeline.model
         if not hasattr(model, "avatar"):
             raise ExportError(f"{self.load_config}: trained by {type(model).__name__}; expected a mobavatar run")
