@@ -134,10 +134,10 @@ def test_every_frame_has_our_joints_and_points(written: Path, avatar: AvatarArra
 
 
 def test_between_frames_joints_take_the_short_way(written: Path) -> None:
-    """500 degrees in 8 steps: halfway the turn is 31 degrees on, not 149 degrees back."""
+    """500 degrees in 8 steps: halfway the turn is 31 degrees on, not 149 degrees back. One step goes through 180."""
     model = Model(written)
-    a, b, c = (model.joint_matrices("turn", t / FPS)[0, :3, :3] for t in (3, 3.5, 4))
-    angles = [np.rad2deg(Rotation.from_matrix(x @ y.T).magnitude()) for x, y in ((b, a), (c, b))]
+    R = [model.joint_matrices("turn", t / 2 / FPS)[0, :3, :3] for t in range(17)]
+    angles = [np.rad2deg(Rotation.from_matrix(after @ before.T).magnitude()) for before, after in zip(R, R[1:])]
     np.testing.assert_allclose(angles, 31.2, atol=1.5)
 
 
