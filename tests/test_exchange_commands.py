@@ -11,6 +11,7 @@ import pytest
 
 from nerfstudio_mobavatar import cli
 from nerfstudio_mobavatar.web_export import bundle, pose_sequence
+from nerfstudio_mobavatar.web_export.detail import Level
 from nerfstudio_mobavatar.web_export.evaluate import evaluate
 from nerfstudio_mobavatar.web_export.exchange import convert, splats
 from nerfstudio_mobavatar.web_export.exchange.source import rest_pose
@@ -30,7 +31,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     meta = avatar.meta | {"up": [0.0, 0.0, 1.0], "fps": 12.5, "license": "Ada's own", "body_license": "no body"}
     limits = np.stack([np.full(73, -0.5), np.full(73, 0.5)])
     limits[1, 3 * 17] = np.deg2rad(120)  # joint 18, x
-    (folder / "avatar.mobavatar").write_bytes(bundle.encode(replace(avatar, meta=meta, input_range=limits)))
+    levels = (Level(100, 1.5, 200.0),)
+    avatar = replace(avatar, meta=meta, input_range=limits, levels=levels, pixels_per_metre=900.0)
+    (folder / "avatar.mobavatar").write_bytes(bundle.encode(avatar))
     pose_sequence.write(folder / "motion.pose.json", [walking_pose(x) for x in PHASES], range(3))
     (folder / "motions.json").write_text(json.dumps([{"name": "a", "file": "motion.pose.json", "fps": 12.5}]))
     return folder
@@ -90,7 +93,7 @@ def test_to_the_runtimes_npz_and_back(page: Path, tmp_path: Path, monkeypatch, c
     out = capsys.readouterr().out
     assert "not tried in a player" in out and "network input 74 wide: 63 pose, a zero, 10 expression" in out
     ours, back = bundle.load(page / "avatar.mobavatar"), bundle.load(tmp_path / "b.mobavatar")
-    assert back.meta == ours.meta
+    assert back.meta == ours.meta and back.levels == ours.levels and back.pixels_per_metre == 900.0
     np.testing.assert_allclose(back.color, ours.color, rtol=0, atol=2e-3)
 
 
@@ -161,7 +164,8 @@ def test_a_file_is_replaced_only_on_request_and_only_by_a_whole_one(page: Path, 
     found = mobavatar(monkeypatch, "convert", page, target)
     assert found is not None and "--overwrite" in found and target.read_text() == "mine"
 
-    def fail(*_: object) -> None:
+    def fail(draft: Path, *_: object) -> None:
+        draft.write_bytes(b"half of it")
         raise OSError("the disk is full")
 
     monkeypatch.setattr(convert.ply, "write", fail)
@@ -183,6 +187,8 @@ def info(monkeypatch, capsys, path: Path) -> tuple[str, dict]:
 def test_info_about_a_folder_tells_counts_sections_range_licence_files_and_motions(page, monkeypatch, capsys) -> None:
     text, found = info(monkeypatch, capsys, page)
     assert "300 Gaussians, 8 parts, 30 nodes" in text and "license: Ada's own" in text
+    assert "level: 100 Gaussians, 1.5 times as large, up to 200 pixels per metre" in text
+    assert found["levels"] == [{"count": 100, "enlarge": 1.5, "pixels_per_metre": 200.0}]
     assert "furthest: left_elbow 120 degrees" in text and "3 frames, 12.5 frames a second" in text
     assert (found["kind"], found["num_gaussians"], found["version"]) == ("folder", 300, bundle.VERSION)
     size = (page / "avatar.mobavatar").stat().st_size
@@ -212,7 +218,7 @@ def test_info_about_single_files(page: Path, tmp_path: Path, monkeypatch, capsys
 
 def test_the_commands_start_without_torch_and_nerfstudio() -> None:
     """What they need they import: 0.5 s of one core instead of 2."""
-    asked = "; ".join(f"cli.command_class({name!r})" for name in ("convert", "info", "convert-pose"))
+    asked = "; ".join(f"cli.parse([{name!r}, 'a', 'b'][:{n}])" for name, n in (("convert", 3), ("info", 2)))
     modules = tops(loaded_by(f"from nerfstudio_mobavatar import cli; {asked}"))
     assert not modules & {"torch", "nerfstudio", "cv2", "wgpu"}
 

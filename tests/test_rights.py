@@ -24,10 +24,11 @@ FIELDS = {
     "position", "rotation", "log_scale", "color", "opacity", "part", "node_index", "node_weight", "skin_index",
     "skin_weight", "rotation_index", "scale_index", "color_index", "rotation_basis", "scale_basis", "color_basis",
     "node_part", "node_basis", "mlp_weights", "mlp_biases", "num_head_parts", "num_pose_inputs", "joint_rest",
-    "inverse_bind", "joint_parent", "input_range", "meta",
+    "inverse_bind", "joint_parent", "input_range", "trained_regions", "levels", "pixels_per_metre", "meta",
 }  # fmt: skip
 """Whoever adds a field says here that it is no part of a body model: of the body an avatar holds the person's 55 joints
-(`joint_rest`, `inverse_bind`), the joints' tree, and four skin weights per Gaussian."""
+(`joint_rest`, `inverse_bind`), the joints' tree, and four skin weights per Gaussian. `trained_regions` are
+statistics of the capture's poses."""
 
 
 @pytest.fixture(scope="module")

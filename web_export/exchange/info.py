@@ -149,8 +149,11 @@ def text(found: dict[str, Any]) -> str:
         f"{'-'.join(map(str, found['layer_sizes']))}",
         f"  trained range of the pose inputs: {_range_text(found['trained_range'])}",
     ]
-    if found.get("levels"):
-        lines.append(f"  levels: {found['levels']}")
+    lines += [
+        f"  level: {level['count']:,} Gaussians, {level['enlarge']:.3g} times as large, up to "
+        f"{level['pixels_per_metre']:.0f} pixels per metre"
+        for level in found.get("levels") or ()
+    ]
     for s in found["sections"]:
         shape = " x ".join(map(str, s["shape"]))
         lines.append(f"  {s['name']:<20} {s['dtype']:<8} {shape:<18} {s['bytes'] / 1e6:8.3f} MB")

@@ -18,6 +18,7 @@ import numpy as np
 from nerfstudio_mobavatar import trained_poses
 
 from ..bundle import AvatarArrays
+from ..detail import levels_header, read_levels, read_pixels_per_metre
 from ..evaluate import Pose, joint_transforms
 from .errors import ExchangeError
 
@@ -87,6 +88,8 @@ def write(path: Path, a: AvatarArrays, input_width: Literal[73, 74] = 73) -> Non
         "meta": a.meta,
         "input_range": None if a.input_range is None else a.input_range.astype(float).tolist(),
         "trained_regions": trained_poses.to_json(a.trained_regions),
+        "pixels_per_metre": a.pixels_per_metre,
+        **levels_header(a.levels),
     }
     arrays[META_KEY] = np.frombuffer(json.dumps(notes).encode(), np.uint8)
     with path.open("wb") as stream:  # a name without .npz would get it appended
@@ -225,6 +228,8 @@ def _notes(path: Path, s: dict[str, np.ndarray]) -> dict[str, Any]:
         "meta": notes["meta"],
         "input_range": None if limits is None else np.array(limits, np.float32),
         "trained_regions": trained_poses.from_json(notes.get("trained_regions", []), 63),
+        "levels": read_levels(notes | {"num_gaussians": len(s["_xyz"])}),
+        "pixels_per_metre": read_pixels_per_metre(notes),
     }
 
 
