@@ -19,11 +19,11 @@ const wgsl = {
   },
 };
 
-/** The element's style sheet as text: it is put into a shadow root by the script. */
+/** The element's style sheets as text: they are put into a shadow root by the script. */
 const css = {
   name: "css",
   setup(build) {
-    build.onLoad({ filter: /ui\/element\.css$/ }, async ({ path }) => {
+    build.onLoad({ filter: /ui\/.*\.css$/ }, async ({ path }) => {
       const { code } = await esbuild.transform(await readFile(path, "utf8"), { loader: "css", minify: true });
       return { contents: code, loader: "text" };
     });

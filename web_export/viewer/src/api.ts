@@ -16,6 +16,49 @@ export interface PoseFrame {
   readonly expression?: readonly number[] | null;
 }
 
+/** Joints of the rest pose, as an avatar's file has them. */
+export interface PoseSkeleton {
+  /** 55 x 3 metres. */
+  readonly rest: Float32Array;
+  /** 55, -1 for the root; parents come before their children. */
+  readonly parent: Int32Array;
+}
+
+/** Three numbers; an axis-angle in radians or a place in metres. */
+export type Vector3 = readonly [number, number, number];
+
+/** A pose as it is edited: SMPL-X's numbers. Immutable, operations return another one. */
+export interface EditedPose {
+  /** 55 axis-angles, each joint relative to its parent, joint 0 to the world. */
+  readonly pose: readonly Vector3[];
+  readonly transl: Vector3;
+  readonly expression: readonly number[];
+}
+
+export type Limb = "left_hand" | "right_hand" | "left_foot" | "right_foot";
+
+/** What is done to a pose by hand. World axes are those of the avatar's own motion. */
+export interface Posing {
+  /** SMPL-X's joints in order. */
+  readonly jointNames: readonly string[];
+  fromFrame(skeleton: PoseSkeleton, frame: PoseFrame): EditedPose;
+  toFrame(skeleton: PoseSkeleton, pose: EditedPose): PoseFrame;
+  /** Where the 55 joints are in the world, metres. */
+  joints(skeleton: PoseSkeleton, pose: EditedPose): readonly Vector3[];
+  /** The wrist or ankle at `target` (metres, world), or as near as the limb allows. */
+  reach(skeleton: PoseSkeleton, pose: EditedPose, limb: Limb, target: Vector3): EditedPose;
+  /** Elbow or knee turned towards `target`; hand and foot stay. */
+  swivel(skeleton: PoseSkeleton, pose: EditedPose, limb: Limb, target: Vector3): EditedPose;
+  /** One joint set to an axis-angle, kept in its range unless `useLimits` is false. */
+  turned(pose: EditedPose, joint: number, vector: Vector3, useLimits?: boolean): EditedPose;
+  /** Left and right exchanged. */
+  mirrored(pose: EditedPose): EditedPose;
+  /** The person at another place, with feet that stay unless `planted` is false. */
+  movedPelvis(skeleton: PoseSkeleton, pose: EditedPose, transl: Vector3, planted?: boolean): EditedPose;
+  /** The fingers of a hand between flat (0) and a fist (1). */
+  curled(skeleton: PoseSkeleton, pose: EditedPose, side: "left" | "right", share: number): EditedPose;
+}
+
 /** A calibrated camera: OpenCV axes (x right, y down, z forward), metres and pixels, matrices row by row, nested or flat. */
 export interface CameraView {
   /** 4 x 4, world to camera. */
@@ -84,6 +127,7 @@ export type ErrorCode =
   | "truncated"
   | "damaged"
   | "bad-motion"
+  | "bad-link"
   | "internal";
 
 /** Why something cannot be shown; `message` says what was expected, what was found and what to do. */
@@ -184,6 +228,9 @@ export interface SceneAvatar {
   seek(frame: number): void;
   /** Shows a frame of the motion (its index) or a pose, and stands still; null goes back to the motion. */
   setPose(pose: number | PoseFrame | null): void;
+  /** The pose that is shown now, one row of a `.pose.json`. */
+  getPose(): PoseFrame;
+  readonly skeleton: PoseSkeleton;
   setMotion(source: MotionSource): Promise<MotionInfo>;
   place(placement: Placement): void;
   /** Takes the person out of the scene and frees what no other avatar uses. */
@@ -230,6 +277,8 @@ export interface AvatarElementEventMap extends Omit<SceneEventMap, "ended"> {
   ready: CustomEvent<{ readonly info: AvatarInfo }>;
   progress: CustomEvent<Progress>;
   ended: CustomEvent<null>;
+  /** Somebody posed the person by hand. */
+  pose: CustomEvent<{ readonly pose: PoseFrame }>;
 }
 
 /**
@@ -237,7 +286,8 @@ export interface AvatarElementEventMap extends Omit<SceneEventMap, "ended"> {
  *
  * Attributes, each also a property: `src` (address of the avatar), `motion` (of a motion), `motions` (of an index of
  * motions to choose from), `poster` (of a picture shown until the avatar is drawn and where it cannot be), `pose` (a frame
- * to stand still at), `background`, `speed`, `target-fps`, `max-pixel-ratio`; `autoplay`, `loop`, `controls` are on or off.
+ * to stand still at), `background`, `speed`, `target-fps`, `max-pixel-ratio`; `autoplay`, `loop`, `controls` are on or off,
+ * and `pose-link`: the page's address may carry a pose (`#pose=...`), which is shown at load, and people may copy such links.
  */
 export interface MobileAvatarElement extends HTMLElement {
   src: string;
@@ -265,6 +315,8 @@ export interface MobileAvatarElement extends HTMLElement {
   load(source?: AvatarSource, motion?: MotionSource | null): Promise<AvatarInfo>;
   setMotion(source: MotionSource): Promise<MotionInfo>;
   setPose(pose: number | PoseFrame | null): void;
+  /** The pose that is shown now; throws while nothing is. */
+  getPose(): PoseFrame;
   play(): void;
   pause(): void;
   seek(frame: number): void;

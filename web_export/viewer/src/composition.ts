@@ -21,6 +21,8 @@ export class Composition {
   orbit: Orbit | undefined;
   /** People outside of the last picture. */
   culled = 0;
+  /** The view stays where it is, whoever walks: while somebody is posed by hand. */
+  isViewHeld = false;
   private fixedCamera: Camera | undefined;
   private name: Background = "stage";
   private color: ReturnType<typeof parseBackground>;
@@ -56,12 +58,18 @@ export class Composition {
 
   /** Lets the orbit follow the people for `seconds`. Returns whether it moved. */
   follow(seconds: number): boolean {
-    return this.orbit !== undefined && this.fixedCamera === undefined && follow(this.orbit, this.people, seconds);
+    if (this.isViewHeld || this.fixedCamera) return false;
+    return this.orbit !== undefined && follow(this.orbit, this.people, seconds);
+  }
+
+  /** Of a picture of this size; undefined while nobody is there. */
+  camera(width: number, height: number): Camera | undefined {
+    return this.fixedCamera ?? this.orbit?.camera(width, height);
   }
 
   /** The next picture; undefined while nobody is there. `given` levels of detail are given up. */
   compose(width: number, height: number, given: number): Picture | undefined {
-    const camera = this.fixedCamera ?? this.orbit?.camera(width, height);
+    const camera = this.camera(width, height);
     if (!camera) return undefined;
     const present = this.members.filter(({ visible }) => visible);
     const shown = present.filter(({ person }) => isVisible(camera, person.sphere()));

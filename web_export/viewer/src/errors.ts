@@ -17,6 +17,7 @@ const TITLES: Readonly<Record<ErrorCode, string>> = {
   truncated: "The avatar could not be loaded",
   damaged: "The avatar could not be loaded",
   "bad-motion": "The motion could not be loaded",
+  "bad-link": "The pose could not be loaded",
   internal: "The avatar cannot be drawn",
 };
 

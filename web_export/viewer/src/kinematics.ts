@@ -1,4 +1,5 @@
 /** Pose -> what the GPU needs: 55 joint matrices and the network's input. Twins: `joint_transforms`, `mlp_inputs` in evaluate.py. */
+import type { PoseSkeleton } from "./api";
 import { type Avatar, floats, ints } from "./format";
 import { NUM_JOINTS } from "./generated";
 import type { Pose } from "./pose";
@@ -6,13 +7,9 @@ import { rodrigues } from "./rotation";
 import { safeInputs, type Trained } from "./trained_poses";
 
 /** The part of an avatar that moves joints. */
-export interface Skeleton {
-  /** 55 x 3 metres, rest pose */
-  readonly rest: Float32Array;
+export interface Skeleton extends PoseSkeleton {
   /** 55 x 3 x 4, canonical pose -> joint */
   readonly inverseBind: Float32Array;
-  /** 55, -1 for the root; parents come before their children */
-  readonly parent: Int32Array;
 }
 
 export function skeletonOf(avatar: Avatar): Skeleton {

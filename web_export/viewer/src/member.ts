@@ -1,11 +1,12 @@
 /** One person as its scene's users see it. */
-import type { AvatarInfo, MotionInfo, MotionSource, Placement, PoseFrame, SceneAvatar } from "./api";
+import type { AvatarInfo, MotionInfo, MotionSource, Placement, PoseFrame, PoseSkeleton, SceneAvatar } from "./api";
 import type { AvatarFile } from "./avatar_file";
 import { allLevels, type Level } from "./detail";
 import type { Avatar } from "./format";
 import type { Lease } from "./library";
 import { loadMotion, type Motion } from "./motion";
 import type { Person } from "./person";
+import { frameOf } from "./pose";
 
 /** What a member tells its scene. */
 export interface MemberScene {
@@ -121,6 +122,14 @@ export class Member implements SceneAvatar {
   setPose(pose: number | PoseFrame | null): void {
     this.person.hold(pose);
     this.scene.changed();
+  }
+
+  getPose(): PoseFrame {
+    return frameOf(this.person.pose());
+  }
+
+  get skeleton(): PoseSkeleton {
+    return this.person.skeleton;
   }
 
   async setMotion(source: MotionSource): Promise<MotionInfo> {

@@ -1,4 +1,5 @@
 /** Reads a `.pose.json` sequence (pose_sequence.py): `x_world = Rh skin(x) + Th`. */
+import type { PoseFrame } from "./api";
 import { NUM_JOINTS } from "./generated";
 
 /** What a frame without expression gets; the network takes what it needs. */
@@ -38,6 +39,13 @@ export function parsePose(row: unknown): Pose {
     Th: numbers(Th, 3, "Th"),
     expression: expression ? numbers(expression, undefined, "expression") : new Float32Array(DEFAULT_EXPRESSION),
   };
+}
+
+/** One row of a file: a millionth of a radian and of a metre, and float32 gives no more. */
+export function frameOf({ pose, Rh, Th, expression }: Pose): PoseFrame {
+  const rounded = (x: Float32Array) => Array.from(x, (value) => Math.round(1e6 * value) / 1e6);
+  const rows = rounded(Rh);
+  return { pose: rounded(pose), Rh: [0, 3, 6].map((i) => rows.slice(i, i + 3)), Th: rounded(Th), expression: rounded(expression) };
 }
 
 /** A whole sequence; throws PoseError naming the frame. */

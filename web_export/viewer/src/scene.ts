@@ -1,5 +1,6 @@
 /** People on one canvas: who is there, when to draw, with which device. */
 import type { AddOptions, AvatarSource, Background, CameraView, OrbitView, Progress, Scene, SceneAvatar, SceneOptions, ScreenshotOptions, Stats } from "./api";
+import type { Camera } from "./camera";
 import { FrameClock } from "./clock";
 import { Composition, type Picture } from "./composition";
 import type { Device } from "./device";
@@ -129,6 +130,15 @@ export class SceneImpl extends EventTarget implements Scene, GpuUser, MemberScen
     this.composition.orbit?.turn(-yaw / Math.PI, pitch / Math.PI);
     this.composition.orbit?.scale(zoom);
     this.changed();
+  }
+
+  /** The camera, in pixels of CSS; one set by a script may have another shape than the canvas. */
+  get camera(): Camera | undefined {
+    return this.composition.camera(Math.max(1, this.canvas.clientWidth), Math.max(1, this.canvas.clientHeight));
+  }
+
+  set isViewHeld(isHeld: boolean) {
+    this.composition.isViewHeld = isHeld;
   }
 
   /** Whether `stats` tells the time of every compute pass or of all of them together. */

@@ -1,5 +1,5 @@
 /** What people do to a pose besides dragging limbs. Twin: nerfstudio_mobavatar/posing/edit.py. */
-import type { Skeleton } from "../kinematics";
+import type { PoseSkeleton as Skeleton } from "../api";
 import { axisAngleToQuaternion, type Vector } from "../rotation";
 import { type EditedPose, jointsOf, vectorAt, withJoints } from "./edited";
 import { reach } from "./ik";

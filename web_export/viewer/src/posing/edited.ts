@@ -1,17 +1,10 @@
 /** The pose that is edited: SMPL-X's numbers, the root included. Twin: `EditedPose` in nerfstudio_mobavatar/posing/edit.py. */
-import type { Skeleton } from "../kinematics";
+import type { EditedPose, PoseSkeleton as Skeleton } from "../api";
 import type { Pose } from "../pose";
 import { axisAngleToQuaternion, matrixToQuaternion, type Quaternion, quaternionToAxisAngle, quaternionToMatrix, type Vector } from "../rotation";
 import { multiply, subtract, add, turn } from "./limits";
 
-/** Immutable: operations return another one. */
-export interface EditedPose {
-  /** 55 axis-angles in radians, relative to the parent, joint 0 to the world. */
-  readonly pose: readonly Vector[];
-  /** metres */
-  readonly transl: Vector;
-  readonly expression: readonly number[];
-}
+export type { EditedPose };
 
 export function vectorAt(values: ArrayLike<number>, i: number): Vector {
   return [values[3 * i]!, values[3 * i + 1]!, values[3 * i + 2]!];

@@ -1,5 +1,5 @@
 /** A limb follows a dragged hand or foot. Twin, with the method written out: nerfstudio_mobavatar/posing/ik.py. */
-import type { Skeleton } from "../kinematics";
+import type { PoseSkeleton as Skeleton } from "../api";
 import { axisAngleToQuaternion, type Quaternion, type Vector } from "../rotation";
 import { type EditedPose, jointsOf, vectorAt, withJoints } from "./edited";
 import {

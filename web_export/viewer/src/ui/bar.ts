@@ -14,10 +14,16 @@ export class Bar {
   private readonly clock = h("span", { id: "clock" });
   readonly root = h("div", { id: "controls", role: "group", "aria-label": "Player", hidden: true });
 
-  constructor(private readonly host: Host) {
+  /** `pose`: what the button does that starts posing by hand. */
+  constructor(
+    private readonly host: Host,
+    pose: () => void,
+  ) {
+    const poseButton = iconButton("pose-button", "figure", "Pose (E)");
+    poseButton.addEventListener("click", pose);
     this.menuButton.setAttribute("aria-haspopup", "dialog");
     this.menuButton.setAttribute("aria-expanded", "false");
-    this.root.append(this.play, this.scrub, this.clock, this.menuButton);
+    this.root.append(this.play, this.scrub, this.clock, poseButton, this.menuButton);
     this.play.addEventListener("click", () => host.toggle());
     this.scrub.addEventListener("input", () => {
       const frame = Number(this.scrub.value); // before `pause` has the bar shown anew

@@ -4,6 +4,7 @@ import { DropZone } from "./drop";
 import type { Host } from "./host";
 import { keyHandler } from "./keys";
 import { Menu } from "./menu";
+import { PoseMode } from "./pose_mode";
 import { Statistics } from "./statistics";
 
 const READOUT_MILLISECONDS = 1000;
@@ -15,6 +16,8 @@ export class Controls {
   private readonly menu: Menu;
   private readonly statistics: Statistics;
   private readonly drop: DropZone;
+  private readonly pose: PoseMode;
+  private isOn = false;
   private readonly end = new AbortController();
   private lastReadout = Number.NEGATIVE_INFINITY;
 
@@ -22,14 +25,20 @@ export class Controls {
     readonly host: Host,
     element: HTMLElement,
     root: ShadowRoot,
+    canvas: HTMLCanvasElement,
   ) {
     const { signal } = this.end;
     const toggleStatistics = () => this.openStatistics(!this.statistics.isOpen);
     this.statistics = new Statistics(toggleStatistics);
-    this.bar = new Bar(host);
+    const togglePose = () => this.pose.toggle();
+    this.pose = new PoseMode(host, canvas, () => this.arrange());
+    this.bar = new Bar(host, togglePose);
     this.menu = new Menu(host, this.bar.menuButton, toggleStatistics);
     this.drop = new DropZone(element, (files) => host.openFiles(files), signal);
-    this.onKey = keyHandler(host, () => this.menu.toggle(), toggleStatistics);
+    const player = keyHandler(host, { menu: () => this.menu.toggle(), statistics: toggleStatistics, pose: togglePose }, () => this.pose.isOpen);
+    this.onKey = (event) => {
+      if (!event.defaultPrevented && !(this.pose.isOpen && this.pose.onKey(event))) player(event);
+    };
     const handle = (event: KeyboardEvent) => {
       if (this.isShown) this.onKey(event);
     };
@@ -38,25 +47,34 @@ export class Controls {
   }
 
   private get parts(): HTMLElement[] {
-    return [this.statistics.readout, this.statistics.root, this.menu.root, this.bar.root, this.drop.root];
+    return [this.statistics.readout, this.statistics.root, this.menu.root, this.bar.root, this.pose.bar, this.drop.root];
   }
 
   /** Takes everything off the element again. */
   remove(): void {
     this.end.abort();
+    this.pose.remove();
     for (const part of this.parts) part.remove();
   }
 
   get isShown(): boolean {
-    return !this.bar.root.hidden;
+    return this.isOn;
   }
 
   set isShown(isShown: boolean) {
-    this.bar.root.hidden = !isShown;
+    this.isOn = isShown;
+    this.arrange();
     this.statistics.readout.hidden = !isShown;
     if (isShown) return;
+    this.pose.toggle(false);
     if (this.menu.isOpen) this.menu.toggle(false);
     if (this.statistics.isOpen) this.openStatistics(false);
+  }
+
+  /** One bar at a time. */
+  private arrange(): void {
+    this.bar.root.hidden = !this.isOn || this.pose.isOpen;
+    if (this.pose.isOpen) this.menu.toggle(false);
   }
 
   private openStatistics(isOpen: boolean): void {
@@ -70,6 +88,7 @@ export class Controls {
   show(now = performance.now()): void {
     if (!this.isShown) return;
     this.bar.show();
+    this.pose.show();
     if (this.menu.isOpen) this.menu.show();
     if (now - this.lastReadout < READOUT_MILLISECONDS || !this.host.stats) return;
     this.lastReadout = now;

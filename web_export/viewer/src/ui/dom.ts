@@ -18,6 +18,14 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** The same for drawings. */
+export function s<K extends keyof SVGElementTagNameMap>(tag: K, attributes: Attributes = {}, ...children: Node[]): SVGElementTagNameMap[K] {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+  element.append(...children);
+  return element;
+}
+
 /** Outlines on a 24 x 24 grid. */
 export const ICONS = {
   play: "M8 5.2v13.6a1 1 0 0 0 1.5.9l11-6.8a1 1 0 0 0 0-1.8l-11-6.8A1 1 0 0 0 8 5.2z",
@@ -27,17 +35,16 @@ export const ICONS = {
   open: "M4 5h5.500l2 2H20a1 1 0 0 1 1 1v10a1 1 0 0 1-1 1H4a1 1 0 0 1-1-1V6a1 1 0 0 1 1-1zm1 4v8h14V9z",
   expand: "M4 4h6v2H6v4H4zm10 0h6v6h-2V6h-4zM4 14h2v4h4v2H4zm14 0h2v6h-6v-2h4z",
   reset: "M12 5a7 7 0 1 1-6.700 9h2.100A5 5 0 1 0 12 7c-1.300 0-2.500.5-3.400 1.400L11 11H4V4l3.200 3.100A7 7 0 0 1 12 5z",
+  figure: "M12 2a2.300 2.300 0 1 1 0 4.600A2.300 2.300 0 0 1 12 2zM3 8h18v2h-6.500v12h-2v-6h-1v6h-2V10H3z",
+  undo: "M9 7.500v-4L4 8.500l5 5v-4h4.500a4.250 4.250 0 0 1 0 8.500H8v2h5.500a6.250 6.250 0 0 0 0-12.500z",
+  redo: "M15 7.500v-4l5 5-5 5v-4h-4.500a4.250 4.250 0 0 0 0 8.500H16v2h-5.500a6.250 6.250 0 0 1 0-12.500z",
+  mirror: "M11 3h2v18h-2zM9 7v10H3zm6 0v10h6z",
+  save: "M11 4h2v8h3.500L12 16.500 7.500 12H11zM5 18h14v2H5z",
+  link: "M10 7H7a5 5 0 0 0 0 10h3v-2H7a3 3 0 0 1 0-6h3zm4 0h3a5 5 0 0 1 0 10h-3v-2h3a3 3 0 0 0 0-6h-3zM8 11h8v2H8z",
 } as const;
 
 export function icon(name: keyof typeof ICONS): SVGSVGElement {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS(SVG, "path");
-  path.setAttribute("d", ICONS[name]);
-  path.setAttribute("fill-rule", "evenodd");
-  svg.append(path);
-  return svg;
+  return s("svg", { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true" }, s("path", { d: ICONS[name], "fill-rule": "evenodd" }));
 }
 
 /** A button with a picture; its name is for screen readers and the tooltip. */

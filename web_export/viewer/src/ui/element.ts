@@ -4,6 +4,7 @@ import { asViewerError, ViewerError } from "../errors";
 import { sharedGpu } from "../shared";
 import { Controls } from "./controls";
 import styles from "./element.css";
+import poseStyles from "./pose.css";
 import { Frame } from "./frame";
 import { Session, type SessionListener, type Wishes } from "./session";
 
@@ -34,9 +35,11 @@ export class MobileAvatar extends Base implements MobileAvatarElement {
   constructor() {
     super();
     const root = this.attachShadow({ mode: "open" });
-    const sheet = new CSSStyleSheet(); // not a <style> element: pages may forbid those
-    sheet.replaceSync(styles);
-    root.adoptedStyleSheets = [sheet];
+    root.adoptedStyleSheets = [styles, poseStyles].map((text) => {
+      const sheet = new CSSStyleSheet(); // not a <style> element: pages may forbid those
+      sheet.replaceSync(text);
+      return sheet;
+    });
     this.frame_ = new Frame(root, () => this.retry());
   }
 
@@ -180,6 +183,10 @@ export class MobileAvatar extends Base implements MobileAvatarElement {
     this.opened.setPose(pose);
   }
 
+  getPose(): PoseFrame {
+    return this.opened.getPose();
+  }
+
   play(): void {
     this.opened.play();
   }
@@ -269,6 +276,7 @@ export class MobileAvatar extends Base implements MobileAvatarElement {
       speed: this.speed,
       pose: this.pose,
       motions: this.motions,
+      poseLink: this.hasAttribute("pose-link"),
     };
   }
 
@@ -305,7 +313,7 @@ export class MobileAvatar extends Base implements MobileAvatarElement {
     // made when they are wanted first, and anew for a new session, which they belong to
     if (this.controls && this.controls_?.host !== session) {
       this.controls_?.remove();
-      this.controls_ = new Controls(session, this, this.shadowRoot!);
+      this.controls_ = new Controls(session, this, this.shadowRoot!, this.frame_.canvas);
     }
     if (!this.controls_) return;
     this.controls_.isShown = this.controls;

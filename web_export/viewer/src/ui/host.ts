@@ -1,5 +1,7 @@
 /** What the controls may do with the element that they belong to. */
-import type { Background, MotionInfo, Stats } from "../api";
+import type { Background, MotionInfo, PoseFrame, Scene, Stats } from "../api";
+import type { Camera } from "../camera";
+import type { Member } from "../member";
 
 export interface Host {
   readonly paused: boolean;
@@ -27,4 +29,22 @@ export interface Host {
   turn(yaw: number, pitch: number): void;
   zoom(factor: number): void;
   resetView(): void;
+
+  // posing by hand
+
+  readonly avatar: Member | undefined;
+  readonly scene: (Scene & { readonly camera: Camera | undefined }) | undefined;
+  /** Whether the page's address may carry a pose. */
+  readonly hasPoseLink: boolean;
+  /** Shows a pose that was made by hand, and tells the page. */
+  editPose(frame: PoseFrame): void;
+  /** Whether the camera stays where it is while the pelvis moves. */
+  holdView(isHeld: boolean): void;
+  savePose(frame: PoseFrame): void;
+  /** Shows the first pose of a file. */
+  openPose(file: File): void;
+  /** Copies the page's address with a pose; where the browser does not allow it, goes there (false). */
+  copyLink(pose: string): Promise<boolean>;
+  /** Tells screen readers. */
+  say(words: string): void;
 }

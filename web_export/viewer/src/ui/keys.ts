@@ -9,7 +9,17 @@ function next<T>(list: readonly T[], current: T, by = 1): T {
   return list[(list.indexOf(current) + by + list.length) % list.length]!;
 }
 
-function actions(host: Host, toggleMenu: () => void, toggleStatistics: () => void): Record<string, () => void> {
+/** What opens and closes. */
+interface Toggles {
+  menu(): void;
+  statistics(): void;
+  pose(): void;
+}
+
+/** Keys that leave the pose alone. */
+const VIEW_KEYS = new Set(["a", "d", "w", "s", "+", "=", "-", "r", "b", "i", "p", "e", "f"]);
+
+function actions(host: Host, { menu, statistics, pose }: Toggles): Record<string, () => void> {
   const go = (frame: number) => {
     host.pause();
     host.seek(frame);
@@ -41,17 +51,18 @@ function actions(host: Host, toggleMenu: () => void, toggleStatistics: () => voi
     b: () => {
       host.background = next(BACKGROUNDS.map(([, value]) => value), host.background);
     },
-    i: toggleStatistics,
+    i: statistics,
     p: () => host.takePicture(),
+    e: pose,
     f: () => host.toggleFullscreen(),
-    "?": toggleMenu,
-    o: toggleMenu,
+    "?": menu,
+    o: menu,
   };
 }
 
 /** A handler of keydown events; leaves alone what belongs to the button or field that has the focus. */
-export function keyHandler(host: Host, toggleMenu: () => void, toggleStatistics: () => void): (event: KeyboardEvent) => void {
-  const table = actions(host, toggleMenu, toggleStatistics);
+export function keyHandler(host: Host, toggles: Toggles, isPosing: () => boolean): (event: KeyboardEvent) => void {
+  const table = actions(host, toggles);
   return (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.composedPath()[0];
@@ -59,7 +70,9 @@ export function keyHandler(host: Host, toggleMenu: () => void, toggleStatistics:
     const isField = target instanceof HTMLInputElement && (target.type !== "range" || /^(Arrow|Home|End|Page)/.test(event.key));
     if (isButton || (isField && event.key !== "Escape" && event.key.length !== 1)) return;
     if (target instanceof HTMLInputElement && target.type === "radio" && event.key === " ") return;
+    if (target instanceof HTMLSelectElement) return;
     const key = event.key.toLowerCase();
+    if (isPosing() && !VIEW_KEYS.has(key)) return;
     const run = (event.shiftKey ? table[`shift+${key}`] : undefined) ?? table[key];
     if (!run) return;
     run();

@@ -1,5 +1,6 @@
 /** The panel that opens over the bar: motions, speed, background, files, picture. */
 import type { Background } from "../api";
+import { check, choice } from "./choice";
 import { h, type ICONS, icon } from "./dom";
 import type { Host } from "./host";
 
@@ -11,22 +12,7 @@ export const BACKGROUNDS: readonly (readonly [string, Background])[] = [
   ["Black", "#000000"],
   ["None", "transparent"],
 ];
-const KEYS = "Space play · ← → frame · , . speed · W A S D turn · + − zoom · R reset · M motion · B background · I statistics · P picture · F full screen";
-
-/** Radio buttons that look like one row of buttons. */
-function choice(name: string, label: string, options: readonly (readonly [text: string, value: string])[], chosen: (value: string) => void): HTMLFieldSetElement {
-  const set = h("fieldset", { class: `choice ${name}` }, h("legend", {}, label));
-  for (const [text, value] of options) {
-    const input = h("input", { type: "radio", name, value });
-    input.addEventListener("change", () => chosen(value));
-    set.append(h("label", { title: text }, input, h("span", {}, text)));
-  }
-  return set;
-}
-
-function check(set: HTMLElement, value: string): void {
-  for (const input of set.querySelectorAll("input")) input.checked = input.value === value;
-}
+const KEYS = "Space play · ← → frame · , . speed · W A S D turn · + − zoom · R reset · M motion · B background · I statistics · P picture · E pose · F full screen";
 
 export class Menu {
   readonly root = h("div", { id: "menu", role: "dialog", "aria-label": "Settings", tabindex: -1, hidden: true });

@@ -5,6 +5,9 @@ import { requestAdapter } from "../gpu";
 import { borrow } from "../library";
 import type { Member } from "../member";
 import { loadMotion } from "../motion";
+import { frameOf } from "../pose";
+import { toPose } from "../posing/edited";
+import { decodePose } from "../posing/link";
 import { SceneImpl } from "../scene";
 import type { Host } from "./host";
 import { type Choice, loadChoices, MotionList } from "./motions";
@@ -32,9 +35,13 @@ export interface Wishes extends SceneOptions {
   readonly pose: number | null;
   /** Address of an index of motions, or "". */
   readonly motions: string;
+  /** Whether the page's address may carry a pose. */
+  readonly poseLink: boolean;
 }
 
 const EVENTS = ["frame", "ended", "devicelost", "error"] as const;
+/** Start of the fragment of an address that carries a pose. */
+const LINK = "#pose=";
 const NOT_THERE = "the avatar is not there yet: await `ready` first";
 
 /** Hands a file to the person in front of the page. */
@@ -73,13 +80,16 @@ export class Session implements Host {
       if (signal.aborted) scene.dispose();
       signal.throwIfAborted();
       this.scene = scene;
+      if (this.wishes.poseLink) addEventListener("hashchange", () => this.goneTo(), { signal });
       for (const name of EVENTS) scene.addEventListener(name, (event) => this.heard(event));
       const chosen = motion ?? (await choices)?.[0]?.source ?? null;
       await this.show(source, chosen, this.wishes.autoplay);
       if (this.wishes.pose !== null) this.setPose(this.wishes.pose);
+      const fault = this.wishes.poseLink ? this.followLink() : undefined;
       await scene.render();
       signal.throwIfAborted();
       this.listener.shown(this.info);
+      if (fault) this.listener.failed(fault, true);
       void this.fillList(choices);
       return this.info;
     } finally {
@@ -122,6 +132,10 @@ export class Session implements Host {
   get shownScene(): SceneImpl {
     if (!this.scene || !this.avatar) throw new Error(NOT_THERE);
     return this.scene;
+  }
+
+  getPose(): PoseFrame {
+    return this.shownAvatar.getPose();
   }
 
   private get shownAvatar(): Member {
@@ -247,6 +261,70 @@ export class Session implements Host {
 
   resetView(): void {
     this.scene?.setCamera(null);
+  }
+
+  // posing by hand
+
+  get hasPoseLink(): boolean {
+    return this.wishes.poseLink;
+  }
+
+  editPose(pose: PoseFrame): void {
+    this.shownAvatar.setPose(pose);
+    this.listener.passOn(new CustomEvent("pose", { detail: { pose } }));
+  }
+
+  holdView(isHeld: boolean): void {
+    if (this.scene) this.scene.isViewHeld = isHeld;
+  }
+
+  savePose(frame: PoseFrame): void {
+    save(new Blob([JSON.stringify([{ frame_id: 0, ...frame }])], { type: "application/json" }), "pose.pose.json");
+    this.listener.said("Pose saved");
+  }
+
+  openPose(file: File): void {
+    this.attempt(async () => {
+      const { poses } = await loadMotion(file);
+      this.editPose(frameOf(poses[0]!));
+      this.listener.said(`Opened ${file.name}`);
+    });
+  }
+
+  async copyLink(pose: string): Promise<boolean> {
+    const address = new URL(location.href);
+    address.hash = LINK + pose;
+    try {
+      await navigator.clipboard.writeText(address.href);
+      this.listener.said("Link copied");
+      return true;
+    } catch {
+      history.replaceState(history.state, "", address);
+      this.listener.said("The link is in the address bar");
+      return false;
+    }
+  }
+
+  say(words: string): void {
+    this.listener.said(words);
+  }
+
+  /** Another address of the same page. */
+  private goneTo(): void {
+    const fault = this.avatar && this.followLink();
+    if (fault) this.listener.failed(fault, true);
+  }
+
+  /** Shows the pose of the page's address where it has one. Returns why that is not possible. */
+  private followLink(): ViewerError | undefined {
+    if (!location.hash.startsWith(LINK)) return undefined;
+    try {
+      const { skeleton } = this.shownAvatar;
+      this.setPose(frameOf(toPose(skeleton, decodePose(location.hash.slice(LINK.length)))));
+      return undefined;
+    } catch (error) {
+      return asViewerError(error);
+    }
   }
 
   /** Does what a person asked for; what goes wrong with it is told and leaves the picture as it is. */
