@@ -89,6 +89,14 @@ export class History {
     this.gesture = gesture;
   }
 
+  get canUndo(): boolean {
+    return this.past.length > 0;
+  }
+
+  get canRedo(): boolean {
+    return this.future.length > 0;
+  }
+
   /** One step back; false where there is none. */
   undo(): boolean {
     return this.step(this.past, this.future);

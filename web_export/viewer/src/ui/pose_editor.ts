@@ -21,7 +21,7 @@ export const isEnd = (joint: number) => ENDS.has(joint) || joint === PELVIS;
 export class PoseEditor {
   /** The joint that sliders turn. */
   joint = jointIndex("head");
-  private readonly history: History;
+  readonly history: History;
   private readonly start: EditedPose;
   /** The pelvis turns from here: its rotation to the world says nothing to people. */
   private readonly facing: Quaternion;

@@ -26,6 +26,8 @@ export class PoseMode {
   readonly bar = h("div", { id: "pose-bar", role: "toolbar", "aria-label": "Pose", hidden: true });
   private readonly file = h("input", { type: "file", accept: ".json", tabindex: -1, hidden: true });
   private readonly panelButton = this.button("pose-sliders", "menu", "Sliders", () => this.togglePanel());
+  private readonly undoButton = this.button("pose-undo", "undo", "Undo (Ctrl+Z)", () => this.undo());
+  private readonly redoButton = this.button("pose-redo", "redo", "Redo (Ctrl+Shift+Z)", () => this.redo());
   private work: Work | undefined;
   /** What this mode has shown last. */
   private ours: Pose | undefined;
@@ -40,8 +42,8 @@ export class PoseMode {
     done.addEventListener("click", () => this.toggle(false));
     this.bar.append(
       this.panelButton,
-      this.button("pose-undo", "undo", "Undo (Ctrl+Z)", () => this.undo()),
-      this.button("pose-redo", "redo", "Redo (Ctrl+Shift+Z)", () => this.redo()),
+      this.undoButton,
+      this.redoButton,
       this.button("pose-mirror", "mirror", "Mirror (X)", () => this.mirror()),
       this.button("pose-reset", "reset", "Reset", () => this.reset()),
       done,
@@ -177,5 +179,8 @@ export class PoseMode {
     }
     overlay.show();
     panel.show();
+    // not `disabled`: the button would lose the focus
+    this.undoButton.setAttribute("aria-disabled", String(!editor.history.canUndo));
+    this.redoButton.setAttribute("aria-disabled", String(!editor.history.canRedo));
   }
 }

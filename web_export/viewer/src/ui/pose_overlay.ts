@@ -149,7 +149,7 @@ export class PoseOverlay {
   /** Across the picture turns about its vertical, down about its horizontal. */
   private turning(joint: number, projection: Projection) {
     const spin = this.editor.spin(joint);
-    return ([dx, dy]: readonly [number, number]) => spin(projection.direction([-dy * RADIANS_PER_PIXEL, dx * RADIANS_PER_PIXEL, 0]));
+    return ([dx, dy]: readonly [number, number]) => spin(projection.direction([dy * RADIANS_PER_PIXEL, -dx * RADIANS_PER_PIXEL, 0]));
   }
 
   private move(event: PointerEvent): void {

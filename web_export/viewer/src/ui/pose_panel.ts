@@ -23,7 +23,7 @@ const EXPRESSION = 3;
 
 /** A slider with its name and its number. One drag is one gesture: all its values are one step back. */
 class Slider {
-  readonly root: HTMLLabelElement;
+  readonly root: HTMLElement;
   private readonly name = h("span");
   private readonly input: HTMLInputElement;
   private readonly output = h("output");
@@ -37,14 +37,15 @@ class Slider {
     moved: (value: number, gesture: object) => void,
   ) {
     this.input = h("input", { type: "range", min, max, step });
-    this.root = h("label", { class: "slider" }, this.name, this.output, this.input);
-    this.name.textContent = name;
+    this.root = h("div", { class: "slider" }, this.name, this.output, this.input);
+    this.rename(name);
     this.input.addEventListener("input", () => moved(this.input.valueAsNumber, this.gesture));
     this.input.addEventListener("change", () => (this.gesture = {}));
   }
 
   rename(name: string): void {
-    if (this.name.textContent !== name) this.name.textContent = name;
+    this.name.textContent = name;
+    this.input.setAttribute("aria-label", name);
   }
 
   setRange([min, max]: readonly [number, number]): void {
