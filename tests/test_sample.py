@@ -54,3 +54,12 @@ def test_the_motion_can_be_read_and_keeps_the_person_in_view(avatar):
         posed = evaluate(avatar, pose)
         assert np.isfinite(posed.mean).all() and np.isfinite(posed.covariance).all()
         assert np.linalg.norm(np.median(posed.mean, 0) - center) < radius
+
+
+def test_the_avatar_can_be_shown_early_and_small(avatar):
+    """What stands still comes first in the file, and small pictures draw few Gaussians."""
+    header, _ = bundle.read_header((SAMPLE / AVATAR_FILE).read_bytes())
+    first = sorted(header["sections"], key=lambda entry: entry["offset"])[:4]
+    assert {entry["name"] for entry in first} == {"gaussians", "joint_rest", "inverse_bind", "joint_parent"}
+    assert [level.count for level in avatar.levels] == [6250, 12500, 25000, 50000, 100000]
+    assert avatar.levels[0].pixels_per_metre > 30  # two metres are 60 pixels then

@@ -32,6 +32,7 @@ def make_avatar(folder: Path, color: tuple[int, int, int] | None) -> Path:
         assert cv2.imwrite(str(folder / export.POSTER_FILE), np.full((96, 72, 3), color[::-1], np.uint8))
     (folder / "motions").mkdir()
     (folder / "motions" / "wave.json").write_text("[]")
+    (folder / export.README_FILE).write_text(f"avatar.mobavatar    mine\n{export.VIEWER_LINE}\n\nBody model: sticks.\n")
     export.copy_viewer(folder)
     return folder
 
@@ -65,12 +66,14 @@ def test_writes_one_viewer_and_a_folder_for_each(subjects: list[Path], tmp_path:
     assert run_site(monkeypatch, out, *subjects, "--title", "Our <people>") == ""
     assert "3 avatars" in capsys.readouterr().out
     dist = {f"viewer/{path.name}" for path in (Path(export.__file__).parent / "viewer/dist").iterdir()}
-    avatar = {export.AVATAR_FILE, MOTION_FILE, "index.html", "motions/wave.json"}
+    avatar = {export.AVATAR_FILE, MOTION_FILE, export.README_FILE, "index.html", "motions/wave.json"}
     expected = {"index.html", "gallery.css"} | dist - {"viewer/index.html"}
     for folder, files in (("Anne-b-Bo", avatar | {"poster.jpg"}), ("bo", avatar | {"poster.jpg"}), ("BO-2", avatar)):
         expected |= {f"{folder}/{name}" for name in files}
     assert files_of(out) == expected
     assert (out / "bo" / export.AVATAR_FILE).read_bytes() == (subjects[1] / export.AVATAR_FILE).read_bytes()
+    told = (out / "bo" / export.README_FILE).read_text().splitlines()
+    assert told[0] == "avatar.mobavatar    mine" and "its viewer lies in ../viewer" in told[1] and len(told) == 4
     gallery = (out / "index.html").read_text("utf-8")
     assert "<h1>Our &lt;people&gt;</h1>" in gallery and "Änne &amp; &lt;b&gt;Bo" in gallery
     assert "<b>" not in gallery and "400 Gaussians" in gallery and "Body models: none." in gallery

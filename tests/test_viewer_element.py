@@ -153,9 +153,10 @@ def test_everything_to_press_has_a_name(live: AvatarPage) -> None:
 
 
 def test_statistics_say_what_drawing_costs(live: AvatarPage) -> None:
+    live.page.wait_for_function(f"() => {FIRST}.stats.fragments > {SIZE}")  # the person is that tall at least
     live.page.click("#readout")
     table = live.page.inner_text("#stats")
-    for row in ("Pictures a second", "GPU", "Splats drawn", "Governor", "On the GPU", "Body: sticks"):
+    for row in ("Pictures a second", "GPU", "Splats drawn", "Fragments", "Governor", "On the GPU", "Body: sticks"):
         assert row in table
     live.page.wait_for_timeout(400)
     live.settle()

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 from nerfstudio_mobavatar.web_export import bundle, pose_sequence, trained_range
 
 from . import renderers
-from .browser import NO_CHROMIUM, AvatarPage, avatar_page, browser, chromium, serve
+from .browser import NO_CHROMIUM, QUIET_FLAGS, AvatarPage, avatar_page, browser, chromium, serve
 from .synthetic_avatar import SyntheticAvatar, camera, rest_pose, walking_pose
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason=NO_CHROMIUM)
@@ -303,6 +303,14 @@ NO_GPU = {
         "GPUAdapter.prototype.requestDevice = async () => { throw new Error('out of devices'); }",
         "The graphics device could not be opened",
     ),
+    "broken driver": (
+        """const create = GPUDevice.prototype.createShaderModule;
+        GPUDevice.prototype.createShaderModule = function (module) {
+            const code = module.code.replace("before += values[i];", "before += 2u * values[i];");
+            return create.call(this, { ...module, code });
+        };""",
+        "This graphics driver computes wrongly",
+    ),
 }
 
 
@@ -313,6 +321,19 @@ def test_missing_webgpu_is_explained(chrome: Browser, site: Path, name: str) -> 
         assert title in page.message()
         assert_poster_behind(page)
         assert not page.page.is_visible("#controls") and not page.page.is_visible("#progress")
+
+
+def test_a_gpu_that_the_browser_blocks_is_explained(chrome: Browser, site: Path) -> None:
+    """As on a blocklist: WebGPU is there and gives no adapter, neither of the card nor of software."""
+    blocked = [*QUIET_FLAGS, "--disable-gpu", "--disable-software-rasterizer"]
+    other = chrome.browser_type.launch(executable_path=chromium(), args=blocked)
+    try:
+        with serve(site) as url, avatar_page(other, f"{url}{FOLDER}/", SIZE, TALL) as page:
+            assert "No graphics adapter" in page.message()
+            assert "Turn on hardware acceleration" in page.message()
+            assert_poster_behind(page)
+    finally:
+        other.close()
 
 
 def test_page_opened_from_disk_asks_for_a_server(chrome: Browser, site: Path) -> None:

@@ -29,6 +29,8 @@ from .trained_range import describe, with_training
 
 AVATAR_FILE, POSTER_FILE, README_FILE = "avatar.mobavatar", "poster.jpg", "README.txt"
 
+VIEWER_LINE = "index.html, *.js    the viewer"
+"""Of the README; a gallery, which has one viewer for all, replaces it."""
 README = """This folder is a web page that shows an animatable avatar. Copy it to any web server and open index.html
 (over https, or on localhost: browsers offer WebGPU nowhere else). Opening the file from disk does not work.
 
@@ -36,7 +38,7 @@ avatar.mobavatar    the avatar ({gaussians:,} Gaussians; format: FORMAT.md of ne
 motion.pose.json    {frames} poses at {fps:g} frames a second: {name}
 motions.json        list of this and further motions (*.pose.json)
 poster.jpg          picture shown while the avatar loads
-index.html, *.js    the viewer
+{viewer_line}
 
 Licence of the avatar: {license}
 Body model: {body}. {body_license}
@@ -169,6 +171,7 @@ def write_bundle(
         if not cv2.imwrite(str(staging / POSTER_FILE), picture[..., ::-1]):
             raise ExportError(f"{staging / POSTER_FILE} could not be written; is the disk full?")
         text = README.format(
+            viewer_line=VIEWER_LINE,
             gaussians=len(arrays.position),
             frames=len(played[0].motion),
             fps=capture.fps,

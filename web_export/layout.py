@@ -199,7 +199,7 @@ BUFFERS: tuple[Buffer, ...] = (
     Buffer("view", "scene", "uniform", struct_size("View")),
     Buffer("splats", "scene", "work", 32, "splats"),  # see project.wgsl
     Buffer("depths", "scene", "work", 4, "splats"),  # bits of the f32 camera z, 0xffffffff where culled
-    Buffer("frame_state", "scene", "work", 16),  # visible, ~nearest, farthest depth bits; cleared before each frame
+    Buffer("frame_state", "scene", "work", 16),  # visible, ~nearest, farthest, fragments; cleared before each frame
     Buffer("arguments", "scene", "work", 48),  # of drawIndexedIndirect, and at DISPATCH_OFFSET of the second digit
     Buffer("items", "scene", "work", 4, "splats"),  # sorted by the first digit: second digit << 24 | splat
     Buffer("order", "scene", "work", 4, "splats"),  # the visible splats, nearest first

@@ -136,7 +136,7 @@ class Trial:
         assert a.pixels_per_metre is not None
         self.posed = evaluate(a, pose)
         self.device = device
-        self.trained = a.pixels_per_metre
+        self.trained: float | None = a.pixels_per_metre
         middle = 0.5 * (self.posed.mean.min(0) + self.posed.mean.max(0))
         radius = float(np.linalg.norm(self.posed.mean - middle, axis=1).max())
         side = min(MAX_SIDE, 2 * FILLED * radius * a.pixels_per_metre)

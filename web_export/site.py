@@ -23,9 +23,11 @@ from urllib.parse import quote
 import tyro
 
 from . import bundle
-from .export import AVATAR_FILE, POSTER_FILE, ExportError, check_output_dir, copy_viewer
+from .export import AVATAR_FILE, POSTER_FILE, README_FILE, VIEWER_LINE, ExportError, check_output_dir, copy_viewer
 
 VIEWER_FOLDER = "viewer"
+SHARED_VIEWER_LINE = f"index.html          the page; its viewer lies in ../{VIEWER_FOLDER}, so copy the whole gallery"
+"""In an avatar's README, in place of the line that says that the viewer lies beside it."""
 GALLERY_STYLE = "gallery.css"
 PAGE_SUFFIXES = (".html", ".js", ".mjs", ".css", ".map", ".ts")
 """Files of an exported folder that belong to its viewer, not to the avatar."""
@@ -153,6 +155,9 @@ def write_site(folder: Path, entries: list[Entry], title: str) -> int:
         for entry in entries:
             target = staging / entry.folder
             copy_avatar(entry.source, target)
+            readme = target / README_FILE
+            if readme.is_file():
+                readme.write_text(readme.read_text("utf-8").replace(VIEWER_LINE, SHARED_VIEWER_LINE), "utf-8")
             (target / "index.html").write_text(viewer_page(template, shared, entry.name), "utf-8")
         (staging / "index.html").write_text(gallery_page(entries, title), "utf-8")
         with as_file(files("nerfstudio_mobavatar.web_export") / GALLERY_STYLE) as style:

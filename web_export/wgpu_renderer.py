@@ -82,7 +82,11 @@ class AvatarInstance:
 
 
 class SceneRenderer:
-    """Draws instances into one picture, their splats sorted together."""
+    """Draws instances into one picture, their splats sorted together.
+
+    Unlike the page's renderer it runs `project` and the sort for every picture: files, videos and tests ask for another
+    pose or camera each time, and a picture that never depends on the one before is the better twin.
+    """
 
     def __init__(self, context: GpuContext):
         self.context = context

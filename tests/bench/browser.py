@@ -1,15 +1,17 @@
 """CPU time per frame of the whole browser: our renderer, animating, and viewers of static splats, in one sitting.
 
 `npm ci --prefix tests/bench/peers`, `npm run bench` in web_export/viewer, then `python -m tests.bench.browser` writes
-tests/bench/results/browser.json. Every viewer draws the same splats through the same camera, which goes around the
-person, in a headless Chromium whose WebGPU and WebGL are drawn by the processor (SwiftShader). A frame ends when the
-GPU has finished it; CPU time is that of all the browser's processes, so a sorting worker counts. Leave the machine
-alone. `core_kb_gzip` and `ui_kb_gzip` are our modules without and with the user interface; peers' `kb_gzip` has none.
+tests/bench/results/browser.json. Every viewer shows the same splats through the same camera, which goes around the
+person, in a headless Chromium whose WebGPU and WebGL are drawn by the processor (SwiftShader). Ours draws the level of
+detail that the page takes at each size (`ours_gaussians_drawn`). A frame ends when the GPU has finished it; CPU time is
+that of all the browser's processes, so a sorting worker counts. Leave the machine alone. `core_kb_gzip` and
+`ui_kb_gzip` are our modules without and with the user interface; peers' `kb_gzip` has none.
 """
 
 import json
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ import tyro
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_mobavatar.web_export import bundle, evaluate, pose_sequence
+from nerfstudio_mobavatar.web_export.detail import Level
+from nerfstudio_mobavatar.web_export.levels import with_levels
 from tests import browser
 from tests.bench.common import command_line, device_name, write
 from tests.synthetic_avatar import SyntheticAvatar, walking_pose
@@ -29,6 +33,8 @@ OURS = VIEWER / "build" / "ours.js"
 TIMEOUT_S = 480
 SH_C0 = 0.28209479177387814
 """Degree 0 of the spherical harmonics: what the usual splat files multiply their colour by."""
+TRAINED_PIXELS_PER_METRE = 1.25 * 1500 / 2.6
+"""Of tests/synthetic_avatar.py's camera with pictures of 1500 x 2048."""
 VIEW = {"target": [0.0, 0.85, 0.0], "distance": 2.6, "height": 0.26, "fov": np.pi / 4, "step": np.pi / 60}
 """Metres, radians; `step` is how far the camera goes in one frame."""
 
@@ -55,7 +61,7 @@ class Bench:
 
     def main(self) -> None:
         """Write the splats, run every viewer, merge into the JSON."""
-        results = self._run()
+        results, drawn = self._run()
         peers = {name: r for name, r in results.items() if name != "ours"}
         works = [r["cpu_ms_per_frame"] for r in peers.values() if "failed" not in r]
         if "failed" in results["ours"] or not works:
@@ -65,6 +71,7 @@ class Bench:
         figures = {
             "ours_cpu_ms": ours,
             "best_peer_cpu_ms": best,
+            "ours_gaussians_drawn": drawn,
             "ours_over_best_peer": {size: round(ours[size] / best[size], 3) for size in best},
             "viewers": results,
             **module_kb_gzip(self.node),
@@ -74,8 +81,8 @@ class Bench:
         }
         print(json.dumps(figures, indent=1)) if self.dry else write("browser", figures)
 
-    def _run(self) -> dict[str, Any]:
-        """What browser.mjs measured, by viewer."""
+    def _run(self) -> tuple[dict[str, Any], dict[str, int]]:
+        """What browser.mjs measured, by viewer; and how many Gaussians we draw at each size."""
         if not OURS.is_file():
             raise SystemExit(f"{OURS} is missing: run 'npm run bench' in {VIEWER}")
         if not (HERE / "peers" / "node_modules").is_dir():
@@ -84,7 +91,8 @@ class Bench:
             self.shots.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            write_inputs(folder, SyntheticAvatar(self.num_gaussians, self.num_parts, self.num_nodes, self.num_kept))
+            size = SyntheticAvatar(self.num_gaussians, self.num_parts, self.num_nodes, self.num_kept)
+            levels = write_inputs(folder, size)
             job = {
                 "folder": str(folder),
                 "ours": str(OURS),
@@ -100,16 +108,28 @@ class Bench:
             (folder / "job.json").write_text(json.dumps(job))
             command = [self.node, str(HERE / "browser.mjs"), str(folder / "job.json")]
             subprocess.run(command, check=True, timeout=TIMEOUT_S)
-            return json.loads((folder / "out.json").read_text())
+            drawn = {str(pixels): self._drawn(pixels, levels) for pixels in self.sizes}
+            return json.loads((folder / "out.json").read_text()), drawn
+
+    def _drawn(self, pixels: int, levels: Sequence[Level]) -> int:
+        """Gaussians of the level that the page takes (detail.ts)."""
+        fineness = pixels / 2 / np.tan(VIEW["fov"] / 2) / VIEW["distance"]
+        enough = (level.count for level in levels if 1.15 * fineness <= level.pixels_per_metre)
+        return next(enough, self.num_gaussians)
 
 
-def write_inputs(folder: Path, size: SyntheticAvatar) -> None:
-    """The avatar and its motion for us, the avatar in one pose as splats for the others."""
-    data = bundle.encode(size.build())
+def write_inputs(folder: Path, size: SyntheticAvatar) -> tuple[Level, ...]:
+    """The avatar and its motion for us, the avatar in one pose as splats for the others. Returns our levels of detail,
+    as an export writes them for training pictures that the person fills at 1500 x 2048 pixels."""
+    built = size.build()
+    front, up = np.array([0.0, 0, 1]), np.array([0.0, 1, 0])
+    built = with_levels(built, [(walking_pose(1.0), front + 0.2 * up)], TRAINED_PIXELS_PER_METRE)
+    data = bundle.encode(built)
     (folder / "avatar.mobavatar").write_bytes(data)
     poses = [walking_pose(2 * np.pi * i / 30) for i in range(30)]
     pose_sequence.write(folder / "motion.pose.json", poses, range(30))
     (folder / "splats.ply").write_bytes(ply(evaluate.evaluate(bundle.decode(data), poses[0])))
+    return built.levels
 
 
 def ply(posed: evaluate.PosedArrays) -> bytes:

@@ -84,9 +84,9 @@ async function run(job: Job) {
     const passes = await measure(renderer, people, poses, job, "passes");
     renderer.timing = "parts";
     await renderer.readPixels(people, job.camera, [1, 1, 1]);
-    const { splats, visibleSplats, bytes, partsMs } = await renderer.stats();
+    const { splats, visibleSplats, fragments, bytes, partsMs } = await renderer.stats();
     const target = 4 * job.camera.width * job.camera.height; // what a canvas of this size takes while it is drawn
-    cases[name] = { computeMs: compute, passesMs: passes, drawMs: partsMs.draw, splats, visibleSplats, bytes: bytes + target };
+    cases[name] = { computeMs: compute, passesMs: passes, drawMs: partsMs.draw, splats, visibleSplats, fragments, bytes: bytes + target };
     for (const person of people) person.dispose();
     renderer.dispose();
     model.dispose();

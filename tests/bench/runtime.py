@@ -67,6 +67,8 @@ class Bench:
             "passes_ms": one["passesMs"],
             "gpu_mb_200k": one["bytes"] / 1e6,
             "ns_per_gaussian": {str(n): 1e6 * measured["cases"][str(n)]["computeMs"] / n for n in self.counts},
+            "fragments_200k": one["fragments"],
+            "visible_splats_200k": one["visibleSplats"],
             "avatars8_over_1": eight["computeMs"] / one["computeMs"],
             "cases": measured["cases"],
             "splats_2k": self._fragments(main),

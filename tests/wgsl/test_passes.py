@@ -126,6 +126,11 @@ def assert_projected(renderer: WgpuRenderer, posed: PosedArrays, T: np.ndarray, 
     state = renderer.read("frame_state")
     in_view = depths[twin.visible]
     assert [int(state[0]), int(~state[1]), int(state[2])] == [len(in_view), int(in_view.min()), int(in_view.max())]
+    quads = 4 * twin.radius**2 * np.sqrt(np.maximum(np.linalg.det(twin.covariance), 0))
+    fragments = np.minimum(quads[twin.visible], SIZE * SIZE).sum()
+    assert state[3] == pytest.approx(fragments, rel=2e-3, abs=0.5 * len(in_view)), (
+        "each quad is rounded to whole pixels"
+    )
 
     seen = twin.visible & (twin.depth > 0.1)  # closer ones are thousands of pixels wide and away
     np.testing.assert_allclose(depths[seen].view(np.float32), twin.depth[seen], rtol=2e-6, atol=2e-6)

@@ -6,8 +6,9 @@
 // Writes: splats, two vec4u each: centre xy (px), one-sigma half axis xy (px); one-sigma length of the other axis (px),
 //         quad radius in sigmas, rg halves, b half and opacity unorm16; left as they are where nothing is to be drawn.
 //         depths: bits of the camera z, 0xffffffff where nothing is to be drawn. frame_state: visible count, complement
-//         of the nearest depth bits, farthest depth bits (all by addition or maximum, so the order of invocations does
-//         not matter and zero is the start value).
+//         of the nearest depth bits, farthest depth bits, square pixels of all quads (an estimate of the fragments; modulo
+//         2^32). All of it by addition or maximum, so the order of invocations does
+//         not matter and zero is the start value.
 // A picture that is coarser than the training pictures is those, averaged down (after Mip-Splatting, arXiv 2311.16493): of
 // the blur that training added to every splat only its size in this picture stays, and what the pixel's own filter adds
 // makes the splat fainter by as much as it makes it wider.
@@ -56,6 +57,7 @@ struct FrameState {
   visible: atomic<u32>,
   nearest_complement: atomic<u32>,
   farthest: atomic<u32>,
+  fragments: atomic<u32>,
 }
 
 struct Posed {
@@ -73,6 +75,7 @@ struct Splat {
   radius: f32,
   depth: f32,
   opacity: f32,
+  quad_area: f32,
   is_visible: bool,
 }
 
@@ -96,6 +99,7 @@ const NOT_KEPT = 0xffffffffu;
 var<workgroup> group_visible: atomic<u32>;
 var<workgroup> group_nearest_complement: atomic<u32>;
 var<workgroup> group_farthest: atomic<u32>;
+var<workgroup> group_fragments: atomic<u32>;
 
 // slot 0 rotation, 1 scale, 2 colour
 fn kept_row(gaussian: u32, slot: u32) -> u32 {
@@ -190,7 +194,7 @@ fn clamped_slope(slope: vec2f) -> vec2f {
 }
 
 fn project(p: Posed, opacity: f32) -> Splat {
-  var out = Splat(vec2f(0.0), vec2f(0.0), 0.0, 0.0, 0.0, 0.0, false);
+  var out = Splat(vec2f(0.0), vec2f(0.0), 0.0, 0.0, 0.0, 0.0, 0.0, false);
   let r0 = instance.model_to_camera[0];
   let r1 = instance.model_to_camera[1];
   let r2 = instance.model_to_camera[2];
@@ -234,6 +238,7 @@ fn project(p: Posed, opacity: f32) -> Splat {
   let larger = middle + deviation;
   out.major = sqrt(larger) * unit;
   out.minor = sqrt(max(determinant, 0.0) / larger);
+  out.quad_area = min(4.0 * out.radius * out.radius * sqrt(larger) * out.minor, view.viewport.x * view.viewport.y);
   out.is_visible = is_inside && determinant > 0.0 && out.opacity >= MIN_ALPHA;  // no early return: that branch crashes lavapipe 22.3
   return out;
 }
@@ -244,6 +249,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_inde
     atomicStore(&group_visible, 0u);
     atomicStore(&group_nearest_complement, 0u);
     atomicStore(&group_farthest, 0u);
+    atomicStore(&group_fragments, 0u);
   }
   workgroupBarrier();
   let n = id.x;
@@ -258,6 +264,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_inde
       atomicAdd(&group_visible, 1u);
       atomicMax(&group_nearest_complement, ~key);
       atomicMax(&group_farthest, key);
+      atomicAdd(&group_fragments, u32(splat.quad_area + 0.5));
 
       var color = vec3f(unpack2x16float(b.z), unpack2x16float(b.w).x);
       let color_row = kept_row(n, 2u);
@@ -281,5 +288,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_inde
     atomicAdd(&frame_state.visible, atomicLoad(&group_visible));
     atomicMax(&frame_state.nearest_complement, atomicLoad(&group_nearest_complement));
     atomicMax(&frame_state.farthest, atomicLoad(&group_farthest));
+    atomicAdd(&frame_state.fragments, atomicLoad(&group_fragments));
   }
 }

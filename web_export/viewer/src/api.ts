@@ -158,7 +158,7 @@ export interface Stats {
   /** Splats drawn in the last picture, of all that are loaded. */
   readonly visibleSplats: number | null;
   readonly splats: number;
-  /** Estimate of the fragments that these splats cover. */
+  /** Square pixels of these splats' quads, which is about how many fragments are shaded. */
   readonly fragments: number | null;
   /** Size of the picture in pixels, and pixels for each CSS pixel. */
   readonly width: number;

@@ -99,10 +99,10 @@ export class Painter {
     if (this.isMeasuring) return;
     this.isMeasuring = true;
     this.renderer.stats().then(
-      ({ visibleSplats, bytes, partsMs }) => {
+      ({ visibleSplats, fragments, bytes, partsMs }) => {
         const parts = Object.values(partsMs);
         const gpuMilliseconds = parts.length > 0 ? parts.reduce((sum, ms) => sum + ms, 0) : null;
-        this.cost = { ...NO_COST, gpuMilliseconds, passMilliseconds: partsMs, visibleSplats, gpuBytes: bytes };
+        this.cost = { gpuMilliseconds, passMilliseconds: partsMs, visibleSplats, fragments, gpuBytes: bytes };
         this.isMeasuring = false;
       },
       () => undefined, // the device is gone: its successor measures

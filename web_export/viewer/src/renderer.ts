@@ -20,6 +20,8 @@ export interface Stats {
   readonly splats: number;
   /** Of these, how many were inside the picture and not transparent. */
   readonly visibleSplats: number;
+  /** Square pixels of their quads: about as many fragments are shaded. */
+  readonly fragments: number;
   /** Graphics memory of models, instances and scene; the canvas is the page's. */
   readonly bytes: number;
   /** GPU time by `timing`'s parts, of the last timed picture; empty where the device cannot tell. */
@@ -142,9 +144,9 @@ export class Renderer {
     const models = new Set(this.drawn.map((instance) => instance.model));
     const owned = [...this.buffers.values(), this.stage].reduce((sum, buffer) => sum + buffer.size, 0);
     const shown = [...models, ...this.drawn].reduce((sum, { bytes }) => sum + bytes, 0);
-    const visibleSplats = await this.countVisible();
+    const { visibleSplats, fragments } = await this.readCounts();
     await this.timer.settled();
-    return { splats: this.counts.splats, visibleSplats, bytes: owned + shown, partsMs: this.timer.latest };
+    return { splats: this.counts.splats, visibleSplats, fragments, bytes: owned + shown, partsMs: this.timer.latest };
   }
 
   /** Gives all graphics memory back that is not the models' and instances'. */
@@ -309,9 +311,10 @@ export class Renderer {
     compute.dispatchWorkgroups(isLeveled ? Math.ceil(instance.numSplats / GROUP_SIZE) : counts[pass.groups]);
   }
 
-  private async countVisible(): Promise<number> {
+  /** What `project` counted in the last picture that it was needed for. */
+  private async readCounts(): Promise<Pick<Stats, "visibleSplats" | "fragments">> {
     const state = this.buffers.get("frame_state");
-    if (!state) return 0;
+    if (!state) return { visibleSplats: 0, fragments: 0 };
     const { device } = this.context;
     const copied = device.createBuffer({ size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
     const encoder = device.createCommandEncoder();
@@ -319,7 +322,8 @@ export class Renderer {
     device.queue.submit([encoder.finish()]);
     try {
       await copied.mapAsync(GPUMapMode.READ);
-      return new Uint32Array(copied.getMappedRange())[0]!;
+      const [visibleSplats, , , fragments] = new Uint32Array(copied.getMappedRange());
+      return { visibleSplats: visibleSplats!, fragments: fragments! };
     } finally {
       copied.destroy();
     }
