@@ -1,16 +1,20 @@
-"""The avatar file: precision of the round trip, exact sums, layout, and what damaged files say."""
+"""The avatar file: precision of the round trip, committed files, and what damaged ones say."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from nerfstudio_mobavatar.web_export import bundle
+from nerfstudio_mobavatar.web_export import bundle, evaluate, quantise, streams
 from nerfstudio_mobavatar.web_export.bundle import AvatarArrays, BundleError
-from tests.synthetic_avatar import SyntheticAvatar
+from nerfstudio_mobavatar.web_export.precision import Precision, Quality
+from nerfstudio_mobavatar.web_export.whiten import CorrectiveSteps, plain_networks, pose_samples, whiten
+from tests.avatar_files import HEADER_START, checksum, with_header
+from tests.goldens import make_bundle
+from tests.synthetic_avatar import SyntheticAvatar, walking_pose
 
 
 @pytest.fixture(scope="module")
@@ -28,29 +32,44 @@ def decoded(data: bytes) -> AvatarArrays:
     return bundle.decode(data)
 
 
-HALVES = ("rotation", "log_scale", "color", "rotation_basis", "scale_basis", "color_basis", "node_basis")
+def _rounded(avatar: AvatarArrays, quality: Quality) -> tuple[AvatarArrays, Precision]:
+    precision = bundle.PRESETS[quality]
+    return bundle.decode(bundle.encode(avatar, precision)), precision
 
 
-@pytest.mark.parametrize("name", HALVES)
-def test_halves_come_back_as_numpy_rounds_them(avatar: AvatarArrays, decoded: AvatarArrays, name: str):
-    np.testing.assert_array_equal(getattr(decoded, name), getattr(avatar, name).astype(np.float16).astype(np.float32))
+QUALITIES = get_args(Quality)
 
 
-def test_positions_come_back_within_half_a_step(avatar: AvatarArrays, decoded: AvatarArrays):
-    step = np.ptp(avatar.position, axis=0) / 65535
-    # a half step of the fixed point, plus float32 rounding of numbers up to 2
-    assert (np.abs(decoded.position - avatar.position) <= 0.5 * step + 2.5e-7).all()
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_attributes_come_back_within_half_a_step(avatar: AvatarArrays, quality: Quality):
+    found, p = _rounded(avatar, quality)
+    box = np.ptp(avatar.position, axis=0) / 65535
+    # and half precision rounds what was decoded: 2^-11 of the number
+    assert (np.abs(found.position - avatar.position) <= 0.5 * np.maximum(box, p.position_m) + 2.5e-7).all()
+    for name, step in (("log_scale", p.log_scale), ("color", p.color)):
+        exact = getattr(avatar, name)
+        assert (np.abs(getattr(found, name) - exact) <= 0.51 * step + np.abs(exact) * 2**-11 + 1e-7).all(), name
+    assert np.abs(found.opacity - avatar.opacity).max() <= 0.51 / p.opacity_levels
+    unit = avatar.rotation / np.linalg.norm(avatar.rotation, axis=1, keepdims=True)
+    turn = 1 - np.abs((unit * found.rotation).sum(1)) / np.linalg.norm(found.rotation, axis=1)
+    assert turn.max() <= 2 * p.rotation**2
 
 
-@pytest.mark.parametrize(
-    ("name", "step"), [("opacity", 1 / 65535), ("node_weight", 1 / 65535), ("skin_weight", 1 / 255)]
-)
-def test_weights_come_back_within_a_step(avatar: AvatarArrays, decoded: AvatarArrays, name: str, step: float):
-    # the entry that takes up the rest of a sum may be off by one step and a bit
-    assert np.abs(getattr(decoded, name) - getattr(avatar, name)).max() <= 2 * step
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_weights_come_back_within_a_step_and_sum_to_one(avatar: AvatarArrays, quality: Quality):
+    found, p = _rounded(avatar, quality)
+    for kind, size, levels in (("node", 40, p.node_weight_levels), ("skin", 55, p.skin_weight_levels)):
+        index, weight = (getattr(found, f"{kind}_{x}") for x in ("index", "weight"))
+        dense, exact = np.zeros((2, len(index), size))
+        np.add.at(dense, (np.arange(len(index))[:, None], index), weight)
+        rows = np.arange(len(index))[:, None]
+        np.add.at(exact, (rows, getattr(avatar, f"{kind}_index")), getattr(avatar, f"{kind}_weight"))
+        # what takes up the rest of a sum may be off by half a step of each of the others
+        assert np.abs(dense - exact).max() <= 2.01 / levels, kind
+        np.testing.assert_allclose(weight.sum(1), 1, atol=1e-6)
 
 
-INTEGERS = ("part", "node_index", "node_part", "skin_index", "rotation_index", "scale_index", "color_index")
+INTEGERS = ("part", "node_part", "rotation_index", "scale_index", "color_index")
 
 
 @pytest.mark.parametrize("name", INTEGERS)
@@ -58,9 +77,54 @@ def test_integers_come_back_exactly(avatar: AvatarArrays, decoded: AvatarArrays,
     np.testing.assert_array_equal(getattr(decoded, name), getattr(avatar, name))
 
 
+def _correctives(a: AvatarArrays, x: np.ndarray) -> dict[str, np.ndarray]:
+    """What a pose adds: in coordinates that do not depend on how bases and networks share the work."""
+    e = evaluate.features(a, x)
+    out = {"node": evaluate.node_displacements(a, e)}
+    for name in ("scale", "color", "rotation"):
+        index = getattr(a, f"{name}_index")
+        out[name] = np.einsum("nak,nk->na", getattr(a, f"{name}_basis"), e[a.part[index], : a.basis_size])
+    q = a.rotation[a.rotation_index]
+    turned = q + out["rotation"]
+    turned /= np.linalg.norm(turned, axis=1, keepdims=True)
+    out["rotation"] = turned[:, :, None] * turned[:, None]  # q and -q are the same rotation
+    return out
+
+
+@pytest.mark.parametrize(("quality", "limit"), [("high", 0.01), ("balanced", 0.2), ("small", 0.6)])
+def test_correctives_come_back(avatar: AvatarArrays, quality: Quality, limit: float):
+    """Root mean square over poses that are not those that errors were weighed over, as a share of the correctives' own;
+    of quaternions as a share of their change. The synthetic bases are noise, in which nothing can be left out."""
+    poses = np.random.default_rng(3).normal(0, 0.3, (5, 73))
+    found, _ = _rounded(avatar, quality)
+    still = np.zeros(73)
+    for name in ("node", "scale", "color", "rotation"):
+        exact, near = (np.stack([_correctives(a, x)[name] for x in poses]) for a in (avatar, found))
+        change = exact - _correctives(avatar, still)[name] if name == "rotation" else exact
+        assert np.sqrt(((near - exact) ** 2).mean() / (change**2).mean()) < limit, name
+
+
+def test_whitening_alone_changes_nothing(avatar: AvatarArrays):
+    samples = pose_samples(avatar, None)
+    same = whiten(plain_networks(avatar), samples, CorrectiveSteps(0.01, 0.01, 0.01, 1e-4))
+    x = np.random.default_rng(4).normal(0, 0.5, 73)
+    for name, exact in _correctives(avatar, x).items():
+        np.testing.assert_allclose(_correctives(same, x)[name], exact, atol=1e-5 * np.abs(exact).max(), err_msg=name)
+
+
+def test_inputs_that_never_change_go_into_the_bias(avatar: AvatarArrays):
+    """The trained range holds them at one value, so nothing is lost and their weights take no room."""
+    limits = np.stack([np.full(73, -0.4), np.full(73, 0.4)])
+    limits[:, 5:40] = 0.125
+    ranged = dataclasses.replace(avatar, input_range=limits)
+    data = bundle.encode(ranged, bundle.PRESETS["balanced"])
+    assert len(data) < 0.97 * len(bundle.encode(avatar, bundle.PRESETS["balanced"]))
+    plain, x = plain_networks(ranged), np.full(73, 0.125)
+    assert not plain.mlp_weights[0][:, :, 5:40].any()
+    np.testing.assert_allclose(evaluate.features(plain, x), evaluate.features(ranged, x), atol=1e-4)
+
+
 def test_networks_and_rig_come_back(avatar: AvatarArrays, decoded: AvatarArrays):
-    for ours, theirs in zip(decoded.mlp_weights + decoded.mlp_biases, avatar.mlp_weights + avatar.mlp_biases):
-        np.testing.assert_array_equal(ours, theirs.astype(np.float16).astype(np.float32))
     for name in ("joint_rest", "inverse_bind", "joint_parent"):
         np.testing.assert_array_equal(getattr(decoded, name), getattr(avatar, name))
     assert decoded.meta == avatar.meta
@@ -68,25 +132,50 @@ def test_networks_and_rig_come_back(avatar: AvatarArrays, decoded: AvatarArrays)
     assert (decoded.num_head_parts, decoded.num_pose_inputs) == (avatar.num_head_parts, 63)
 
 
-def test_weights_sum_to_one_exactly(data: bytes, decoded: AvatarArrays):
-    _, sections = bundle.read_sections(data)
-    skin = np.ascontiguousarray(sections["gaussians"][:, 11:12]).view(np.uint8)
-    assert (skin.sum(1, dtype=np.int64) == 255).all()
-    # three float32 numbers of which the last is one minus the others
-    np.testing.assert_allclose(decoded.node_weight.sum(1), 1, atol=1e-6)
-
-
+@pytest.mark.parametrize("levels", [255, 85, 51])
 @pytest.mark.parametrize("weights", [[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 1, 0], [0.996, 0.002, 0.001, 0.001]])
-def test_skin_weights_of_any_split_sum_to_255(weights: list[float]):
-    assert bundle._unorm8_sum(np.array([weights], float)).sum() == 255
+def test_skin_weights_of_any_split_sum_to_one(weights: list[float], levels: int):
+    shares = quantise._shares(np.array([weights], float), levels)
+    assert shares.sum() == levels and shares.min() >= 0
 
 
-@pytest.mark.parametrize("stride", [1, 2, 4, 48])
-def test_unshuffle_inverts_shuffle(stride: int):
-    raw = np.random.default_rng(0).bytes(stride * 37)
-    stored = bundle._shuffle(raw, stride)
-    assert stored[:37] == raw[::stride]
-    assert bundle._unshuffle(stored, stride) == raw
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("reach", [1, 127, 128, 255, 256, 32767, 32768, 65535, 70000, 2**24])
+def test_streams_come_back(reach: int, signed: bool):
+    rng = np.random.default_rng(reach)
+    values = rng.integers(-reach - 1 if signed else 0, reach, (37, 3), endpoint=True)
+    values[0] = reach, (-reach - 1 if signed else 0), 0
+    coding, planes, raw = streams.encode(values, signed)
+    shape = streams.StreamShape(37, 3, signed)
+    np.testing.assert_array_equal(streams.decode(raw, shape, coding, planes), values)
+    for other in streams.CODINGS:
+        again = streams._planes(streams._fold(values, 8 * planes, other), planes)
+        np.testing.assert_array_equal(streams.decode(again, shape, other, planes), values, err_msg=other)
+
+
+def test_readers_make_the_committed_arrays_of_the_committed_files():
+    files = sorted(make_bundle.HERE.glob("*.mobavatar"))
+    assert [f.name for f in files] == ["avatar_v1.mobavatar", *sorted(make_bundle.FILES)]
+    assert make_bundle.text(files) == make_bundle.SUMS.read_text()
+
+
+def test_version_1_is_read_and_becomes_version_2():
+    old = bundle.load(make_bundle.HERE / "avatar_v1.mobavatar")
+    exact = make_bundle.avatar()
+    for name in ("rotation", "log_scale", "color", "rotation_basis", "scale_basis", "color_basis", "node_basis"):
+        np.testing.assert_array_equal(getattr(old, name), getattr(exact, name).astype(np.float16).astype(np.float32))
+    assert old.meta == exact.meta
+    again = bundle.decode(bundle.encode(old))
+    posed, exactly = (evaluate.evaluate(a, walking_pose(1.0)) for a in (again, old))
+    np.testing.assert_allclose(posed.mean, exactly.mean, atol=1e-4)  # metres
+    np.testing.assert_allclose(posed.color, exactly.color, atol=2e-3)
+
+
+def test_rounding_without_the_file_is_the_same(avatar: AvatarArrays):
+    precision = bundle.PRESETS["small"]
+    with_file, without = bundle.decode(bundle.encode(avatar, precision)), bundle.rounded(avatar, precision)
+    for field in dataclasses.fields(AvatarArrays):
+        np.testing.assert_equal(getattr(without, field.name), getattr(with_file, field.name), err_msg=field.name)
 
 
 def test_everything_is_aligned(data: bytes):
@@ -115,8 +204,8 @@ def test_truncated_files_say_so(data: bytes, keep: int):
 def test_other_files_and_newer_versions_are_refused(data: bytes):
     with pytest.raises(BundleError, match=r"not an avatar file: it starts with b'\\x89PNG"):
         bundle.decode(b"\x89PNG\r\n\x1a\n" + data)
-    with pytest.raises(BundleError, match=r"made by a newer version \(format 2"):
-        bundle.decode(data[:8] + b"\x02\x00\x00\x00" + data[12:])
+    with pytest.raises(BundleError, match=r"made by a newer version \(format 3"):
+        bundle.decode(data[:8] + b"\x03\x00\x00\x00" + data[12:])
 
 
 def test_damage_names_the_section(data: bytes):
@@ -129,35 +218,96 @@ def test_damage_names_the_section(data: bytes):
 
 
 @pytest.mark.parametrize("reader", [bundle.decode, bundle.read_sections])
-def test_a_damaged_header_is_never_another_kind_of_error(data: bytes, reader: Callable[[bytes], object]):
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_damaged_header_is_never_another_kind_of_error(data: bytes, reader: Callable[[bytes], object], sealed: bool):
     _, start = bundle.read_header(data)
     rng = np.random.default_rng(0)
-    for place in rng.choice(np.arange(bundle.PREAMBLE_BYTES, start), 300, replace=False):
+    for place in rng.choice(np.arange(HEADER_START, start), 200, replace=False):
         damaged = bytearray(data)
         damaged[place] = rng.integers(32, 127)
+        if sealed:
+            damaged[16:20] = checksum(bytes(damaged[:16]), bytes(damaged[HEADER_START:start]))
         try:
             reader(bytes(damaged))
+            assert sealed or damaged[place] == data[place]
         except BundleError as error:
             assert len(str(error)) > 20
 
 
-def _with_header(data: bytes, change: dict) -> bytes:
-    header, start = bundle.read_header(data)
-    text = json.dumps(header | change).encode()
-    text += b" " * (-(bundle.PREAMBLE_BYTES + len(text)) % bundle.ALIGN)
-    return data[:12] + np.array([len(text)], "<u4").tobytes() + text + data[start:]
-
-
 def test_missing_sections_and_lying_sizes_are_refused(data: bytes):
-    sections = bundle.read_header(data)[0]["sections"]
-    with pytest.raises(BundleError, match="sections missing: gaussians"):
-        bundle.decode(_with_header(data, {"sections": sections[1:]}))
-    short = dict(sections[0], raw_bytes=sections[0]["raw_bytes"] - 48)
-    with pytest.raises(BundleError, match="'gaussians' expands to"):
-        bundle.decode(_with_header(data, {"sections": [short, *sections[1:]]}))
-    huge = dict(sections[0], raw_bytes=1 << 40)
-    with pytest.raises(BundleError, match="'gaussians' claims"):
-        bundle.decode(_with_header(data, {"sections": [huge, *sections[1:]]}))
+    header, _ = bundle.read_header(data)
+    sections = header["sections"]
+    with pytest.raises(BundleError, match="sections missing: joint_rest"):
+        bundle.decode(with_header(data, {"sections": sections[1:]}))
+    with pytest.raises(BundleError, match="'node_index' expands to"):
+        bundle.decode(with_header(data, {"num_gaussians": 499, "sections": _only(sections, "node_index")}))
+    with pytest.raises(BundleError, match="'position' claims 24000000 bytes"):
+        bundle.decode(with_header(data, {"num_gaussians": 4_000_000}))
+    with pytest.raises(BundleError, match="a section comes twice"):
+        bundle.decode(with_header(data, {"sections": [*sections, sections[0]]}))
+    with pytest.raises(BundleError, match="lies inside another"):
+        inside = dict(sections[1], offset=sections[0]["offset"] + 1)
+        bundle.decode(with_header(data, {"sections": [sections[0], inside, *sections[2:]]}))
+
+
+def _only(sections: list[dict], name: str) -> list[dict]:
+    return [s for s in sections if s["name"] == name]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": {}}, "steps.rotation is None"),
+        ({"shares": {"opacity": 52}}, "shares.opacity is 52, no divisor of 65535"),
+        ({"kept": [60, 60]}, "kept must be 3 counts"),
+        ({"num_gaussians": True}, "num_gaussians is True"),
+        ({"num_gaussians": 1 << 30}, "num_gaussians is 1073741824"),
+        ({"layer_sizes": [73]}, "layer_sizes must be"),
+        ({"position_low": [0, 0, 1e999]}, "not JSON"),
+        ({"meta": None}, "meta must be an object"),
+    ],
+)
+def test_headers_that_say_nonsense_are_refused(data: bytes, change: dict, message: str):
+    with pytest.raises(BundleError, match=message):
+        bundle.decode(with_header(data, change))
+
+
+def _with_stream(avatar: AvatarArrays, name: str, edit: Callable[[np.ndarray], None]) -> bytes:
+    """A whole file, one stream of which is not what a writer would write."""
+    header, values = bundle._quantised(avatar, bundle.PRESETS["balanced"], None)
+    edit(values[name])
+    return bundle._packed(header, values)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("position", 65536, "'position' holds 65536, expected 0..65535"),
+        ("rotation", 4, "fifth number of a quaternion"),
+        ("color", 1 << 21, "beyond half precision"),
+        ("opacity", 86, "'opacity' holds 86, expected 0..85"),
+        ("skin_sets", 55, "'skin_sets' holds 55"),
+        ("skin_set", 4000, "'skin_set' holds 4000"),
+        ("skin_weight", 256, "sum to more than one"),
+        ("part", 9, "'part' holds 9, expected 0..8"),
+        ("node_index", 40, "'node_index' holds 40, expected 0..39"),
+        ("node_weight", 52, "sum to more than one"),
+        ("color_index", 0, "'color_index' is not ascending"),
+        ("node_basis", 1 << 21, "beyond half precision"),
+        ("node_part", 9, "'node_part' holds 9"),
+        ("mlp_scales", 0x7C00, "networks hold numbers that are not finite"),
+        ("mlp_biases", 0x7E00, "networks hold numbers that are not finite"),
+        ("mlp_weights_0", 1 << 30, "beyond half precision"),
+        ("joint_rest", 0x7F800000, "skeleton has numbers that are not finite"),
+        ("joint_parent", 54, "parent does not come before"),
+    ],
+)
+def test_whole_files_with_wrong_numbers_are_refused(avatar: AvatarArrays, name: str, value: int, message: str):
+    def edit(values: np.ndarray) -> None:
+        values[-1 if name.endswith(("index", "parent")) else 0, 0] = value
+
+    with pytest.raises(BundleError, match=message):
+        bundle.decode(_with_stream(avatar, name, edit))
 
 
 def test_load_names_the_file(tmp_path: Path, data: bytes):

@@ -1,7 +1,6 @@
 """Poses beyond training: inputs of the part networks stay where training saw them, the skeleton follows the pose."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from nerfstudio_mobavatar import trained_poses
 from nerfstudio_mobavatar.web_export import bundle, evaluate, trained_range
 from nerfstudio_mobavatar.web_export.bundle import AvatarArrays, BundleError
 from tests import renderers
+from tests.avatar_files import with_header
 from tests.synthetic_avatar import SyntheticAvatar, camera, walking_pose
 
 TRAINED = [walking_pose(phase) for phase in np.linspace(0, 6, 40)]
@@ -134,17 +134,10 @@ def test_a_pose_is_drawn_the_same_from_the_file(avatar: AvatarArrays):
         np.testing.assert_array_equal(evaluate.mlp_inputs(found, pose), evaluate.mlp_inputs(avatar, pose))
 
 
-def with_header(data: bytes, **changes: object) -> bytes:
-    header, start = bundle.read_header(data)
-    text = json.dumps(header | changes).encode()
-    text += b" " * (-(len(text) + 16) % 16)
-    return data[:12] + np.uint32(len(text)).tobytes() + text + data[start:]
-
-
 @pytest.mark.parametrize("change", [lambda r: r[:1], lambda r: [r[0][:5], r[1]], lambda r: r[::-1]])
 def test_a_damaged_range_is_refused(avatar: AvatarArrays, change):
     data = bundle.encode(avatar)
-    changed = with_header(data, input_range=change(bundle.read_header(data)[0]["input_range"]))
+    changed = with_header(data, {"input_range": change(bundle.read_header(data)[0]["input_range"])})
     with pytest.raises(BundleError, match=r"input_range must be two rows|does not describe what follows"):
         bundle.decode(changed)
 
@@ -173,7 +166,7 @@ def test_damaged_regions_are_refused(avatar: AvatarArrays, name: str):
     torso = bundle.read_header(data)[0]["trained_regions"][0]
     regions = [torso | change] if isinstance(change, dict) and change else change
     with pytest.raises(BundleError, match=message):
-        bundle.decode(with_header(data, trained_regions=regions))
+        bundle.decode(with_header(data, {"trained_regions": regions}))
 
 
 def test_wgpu_draws_as_the_reference_does(avatar: AvatarArrays, untrained: AvatarArrays):

@@ -239,8 +239,8 @@ def test_hidden_tab_neither_skips_nor_lowers(chrome: Browser, site: Path) -> Non
 def test_slow_network_shows_poster_then_neutral_avatar_then_all(chrome: Browser, site: Path) -> None:
     data = (site / "avatar.mobavatar").read_bytes()
     length = int.from_bytes(data[12:16], "little")
-    sections = json.loads(data[16 : 16 + length])["sections"]
-    cut = 16 + length + next(s["offset"] for s in sections if s["name"] == "rotation_index")
+    sections = json.loads(data[20 : 20 + length])["sections"]
+    cut = 20 + length + next(s["offset"] for s in sections if s["name"] == "rotation_index")
     slow = f"""
         const real = fetch;
         window.gates = [1, 2].map(() => Promise.withResolvers());

@@ -3,7 +3,7 @@
     python tools/add_levels.py FOLDER --pixels-per-metre 512
 
 `ns-export mobavatar` does this itself; the command is for folders of earlier versions, whose file does not say how fine
-the training pictures were. Everything else stays as it is (what was half precision is written as the same halves).
+the training pictures were. The file is written in the precision `high`.
 """
 
 from dataclasses import dataclass

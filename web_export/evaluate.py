@@ -9,7 +9,7 @@ import numpy as np
 
 from nerfstudio_mobavatar.trained_poses import safe_inputs
 
-from .bundle import AvatarArrays
+from .arrays import AvatarArrays
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from .evaluate import Pose, evaluate
 from .from_avatar import avatar_arrays
 from .levels import describe_levels, views_of, with_levels
 from .motions import given_motions, poses_of, rig_of, training_motion, write_motions
+from .precision import Quality
+from .quality import BALANCED, Draw, Precisely, table
 from .reference import draw
 from .rights import UNSTATED, read_license
 from .trained_range import describe, with_training
@@ -71,6 +73,11 @@ class ExportMobavatar:
     license: str = ""
     """Your licence for the avatar, as text or as the path of a text file; stored in it, shown by README.txt and
     `mobavatar info`. docs/rights.md says what the body under the avatar asks for besides."""
+    quality: Quality = "balanced"
+    """Precision of the avatar file: `high` cannot be told from the checkpoint, `balanced` takes half of it and still
+    looks the same, `small` is for slow networks."""
+    max_bytes: int | None = None
+    """Most bytes that the avatar file may have; the finest precision that fits is taken, `--quality` or coarser."""
 
     def main(self) -> None:
         """Check the folder first, then load the run, write to a temporary folder, move into place."""
@@ -98,7 +105,10 @@ class ExportMobavatar:
             CONSOLE.log(
                 "This checkpoint is from before pruning: every Gaussian keeps its correctives, the file is large."
             )
-        sizes = write_bundle(model, self.output_dir, self.poster_height, self.motion, self.pose_safety, license_text)
+        written = Precisely(self.quality, self.max_bytes)
+        sizes = write_bundle(
+            model, self.output_dir, self.poster_height, self.motion, self.pose_safety, license_text, written
+        )
         for name, size in sizes.items():
             CONSOLE.print(f"  {name:<20} {size / 1e6:8.2f} MB")
         CONSOLE.print(
@@ -124,6 +134,7 @@ def write_bundle(
     motions: Sequence[Path] = (),
     pose_safety: bool = True,
     license_text: str = "",
+    precisely: Precisely = BALANCED,
 ) -> dict[str, int]:
     """Write every file to a temporary folder first and move them in at the end. Returns bytes by file name.
 
@@ -154,13 +165,16 @@ def write_bundle(
         print(report)
         if pose_safety:
             print(f"  {describe(arrays, poses_of(named, rig))}")
+    training_poses = [pose_of(model, r) for r in rows]
     fineness = training_pixels_per_metre(model, rows)
-    arrays = with_levels(
-        arrays, views_of([pose_of(model, r) for r in (rows[0], rows[len(rows) // 2])], meta), fineness, model.device
-    )
+    views = views_of([training_poses[0], training_poses[len(rows) // 2]], meta)
+    arrays = with_levels(arrays, views, fineness, model.device)
     for line in describe_levels(arrays):
         print(line)
-    data = bundle.encode(arrays)
+    made = precisely.encode(arrays, training_poses)
+    shown = [training_poses[i] for i in np.linspace(0, len(rows) - 1, min(len(rows), 3)).round().astype(int)]
+    print(table(arrays, made, training_poses, drawing(shown, meta, min(poster_height, 512), model.device)))
+    data = made.data
     place = folder if folder.is_dir() else folder.parent
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place, prefix=f".{folder.name}-") as temporary:
@@ -231,6 +245,11 @@ def person_sphere(model: Any, row: int) -> tuple[np.ndarray, float, np.ndarray]:
     if np.linalg.norm(front) < 0.1:  # lying down: any horizontal direction will do
         front = np.roll(up, 1)
     return center, radius, front / np.linalg.norm(front)
+
+
+def drawing(poses: Sequence[Pose], meta: dict[str, Any], height: int, device: torch.device) -> Draw:
+    """Posters of an avatar in these poses: what roundings are judged by."""
+    return lambda arrays: [poster(arrays, pose, meta, height, device) for pose in poses]
 
 
 def poster(

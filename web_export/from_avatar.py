@@ -8,7 +8,7 @@ import torch
 from nerfstudio_mobavatar.avatar import Avatar
 from nerfstudio_mobavatar.features import NUM_POSE_INPUTS
 
-from .bundle import AvatarArrays
+from .arrays import AvatarArrays
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from typing import Any
 from nerfstudio_mobavatar.motion.joint_names import NAMES
 from nerfstudio_mobavatar.posing import edit, ik, limits
 
-from . import bundle, layout
+from . import bundle, container, layout, quantise, schema, streams
 
 GENERATED = Path(__file__).parent / "viewer" / "src" / "generated.ts"
 POSING = GENERATED.parent / "posing" / "table.ts"
@@ -23,9 +23,9 @@ def _constant(name: str, value: object, why: str) -> str:
     return f"/** {why} */\nexport const {name} = {json.dumps(value)} as const;\n"
 
 
-def _sections() -> str:
-    rows = "".join(f"  {name}: {json.dumps(dtype)}, // {what}\n" for name, (dtype, what) in bundle.SECTIONS.items())
-    return f"export const SECTIONS = {{\n{rows}}} as const;\n"
+def _arrays() -> str:
+    rows = "".join(f"  {name}: {json.dumps(dtype)}, // {what}\n" for name, (dtype, what) in schema.ARRAYS.items())
+    return f"/** What readers hand out. */\nexport const ARRAYS = {{\n{rows}}} as const;\n"
 
 
 def _structs() -> str:
@@ -75,9 +75,19 @@ def generate() -> str:
             _constant("PREAMBLE_BYTES", bundle.PREAMBLE_BYTES, "Magic, version and header length."),
             _constant("MAX_HEADER_BYTES", bundle.MAX_HEADER_BYTES, "Longest header that is believed."),
             _constant("MAX_SECTION_BYTES", bundle.MAX_SECTION_BYTES, "Largest section that is expanded."),
+            _constant("CHECKSUM_BYTES", container.CHECKSUM_BYTES, "Checksum of the header, from version 2 on."),
+            _constant("MAX_DEFLATE_RATIO", container.MAX_DEFLATE_RATIO, "Deflate cannot expand data further."),
+            _constant("COUNT_LIMITS", schema.COUNT_LIMITS, "Counts of every header and the largest that is believed."),
+            _constant("MAX_BASIS", schema.MAX_BASIS, "Widest basis."),
+            _constant("STEPS", schema.STEPS, "What is rounded to steps."),
+            _constant("WHOLES", schema.WHOLES, "What is a share of a whole, in levels that divide this number."),
+            _constant("CODINGS", streams.CODINGS, "How the integers of a stream may lie."),
+            _constant("MAX_PLANES", streams.MAX_PLANES, "Most bytes of an integer."),
+            _constant("GRID", quantise.GRID, "Steps of the box of positions."),
+            _constant("MAX_REACH", quantise.MAX_REACH, "Largest integer that stands for a real number."),
             _constant("RECORD_WORDS", bundle.RECORD_WORDS, "32-bit words per Gaussian."),
-            _sections(),
-            "export type SectionName = keyof typeof SECTIONS;\n",
+            _arrays(),
+            "export type ArrayName = keyof typeof ARRAYS;\n",
             *(_constant(name, getattr(layout, name), why) for name, why in constants.items()),
             _structs(),
             _rows(

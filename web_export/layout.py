@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .schema import array_bytes
+
 NUM_JOINTS = 55
 MAX_LAYERS = 8
 MAX_WIDTH = 128
@@ -293,7 +295,7 @@ def model_struct(header: dict[str, Any]) -> dict[str, Any]:
     for fan_in, fan_out in zip(sizes[:-1], sizes[1:]):
         layers.append([fan_in, fan_out, word, bias])
         word, bias = word + parts * fan_out * (-(-fan_in // 2)), bias + parts * fan_out
-    stored = {e["name"]: e["raw_bytes"] for e in header["sections"]}
+    stored = array_bytes(header)
     plain = ("num_gaussians", "num_nodes", "num_head_parts", "num_pose_inputs", "basis_size", "leaky_relu_slope")
     return {
         "position_low": low,
@@ -332,7 +334,7 @@ def check_header(header: dict[str, Any]) -> None:
     if header["basis_size"] % 2 or sizes[-1] != 2 * header["basis_size"]:
         raise ValueError(f"the basis size must be even and half of the last layer, found {header['basis_size']}")
     check_scene(header["num_gaussians"])
-    stored = {e["name"]: e["raw_bytes"] for e in header["sections"]}
+    stored = array_bytes(header)
     joined = sum(stored[name] for name in JOINED)
     for b in BUFFERS:
         if b.scope != "scene":

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from .. import bundle, pose_sequence
+from .. import pose_sequence
 from ..evaluate import evaluate
+from ..precision import Quality
+from ..quality import Precisely, size_table
 from . import body_mesh, ply, runtime_npz, skinned_glb, sog, splats, splats_glb, spz
 from .errors import ExchangeError
 from .source import Source, frame_of, open_source, rest_pose
@@ -50,6 +52,10 @@ class Convert:
     as they are, so that the capture's cameras fit."""
     input_width: Literal[73, 74] = 73
     """`.npz`: 73 network inputs, or 74 with a zero between pose and expression, as one public player packs them."""
+    quality: Quality = "balanced"
+    """`.mobavatar`: precision of the file; `high`, `balanced` or `small`, as of `ns-export mobavatar`."""
+    max_bytes: int | None = None
+    """`.mobavatar`: most bytes; the finest precision that fits is taken, `--quality` or coarser."""
     overwrite: bool = False
     """Replace the target where it exists."""
 
@@ -67,6 +73,8 @@ class Convert:
         finally:
             draft.unlink(missing_ok=True)
         print(f"{self.target}: {said}, {self.target.stat().st_size / 1e6:.2f} MB")
+        if ending == ".mobavatar":
+            print(size_table(self.target.read_bytes()))
         if source.rights:
             print(f"  licence: {source.rights}")
 
@@ -88,6 +96,8 @@ class Convert:
             "--fps": (self.fps is not None, skinned, "a .glb with --motion"),
             "--mesh": (self.mesh, skinned, "a .glb with --motion"),
             "--axes": (self.axes != "format", ending in SNAPSHOTS, "splats and .glb"),
+            "--quality": (self.quality != "balanced", ending == ".mobavatar", "a .mobavatar"),
+            "--max-bytes": (self.max_bytes is not None, ending == ".mobavatar", "a .mobavatar"),
             "--input-width": (self.input_width != 73, ending == ".npz", "a .npz"),
         }
         for flag, (given, has_use, use) in flags.items():
@@ -110,8 +120,10 @@ class Convert:
         """Write `draft`; what it is, for the terminal."""
         a = source.arrays
         if ending == ".mobavatar":
-            draft.write_bytes(bundle.encode(a))
-            return f"avatar of {len(a.position):,} Gaussians"
+            poses = pose_sequence.read(source.motion) if source.motion else []
+            made = Precisely(self.quality, self.max_bytes).encode(a, poses)
+            draft.write_bytes(made.data)
+            return f"avatar of {len(a.position):,} Gaussians ({made.name})"
         if ending == ".npz":
             runtime_npz.write(draft, a, self.input_width)
             return f"published runtime's layout, {self.input_width} network inputs (not tried in a player)"

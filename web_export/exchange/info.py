@@ -58,18 +58,14 @@ def describe_avatar(path: Path) -> dict[str, Any]:
     try:
         header, _ = bundle.read_header(data)
         bundle.decode(data)
-        version = int(np.frombuffer(data, "<u4", 1, len(bundle.MAGIC))[0])
-        sections = [
-            {"name": s["name"], "dtype": s["dtype"], "shape": s["shape"], "bytes": s["stored_bytes"]}
-            for s in header["sections"]
-        ]
+        sections = bundle.section_table(header)
         counts = {key: header[key] for key in ("num_gaussians", "num_parts", "num_head_parts", "num_nodes")}
     except bundle.BundleError as error:
         raise bundle.BundleError(f"{path}: {error}") from None
     return {
         "file": str(path),
         "kind": "avatar",
-        "version": version,
+        "version": header["version"],
         "bytes": len(data),
         **counts,
         "layer_sizes": header["layer_sizes"],

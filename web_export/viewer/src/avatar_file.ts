@@ -1,14 +1,16 @@
 /** An avatar on its way from the network: first what stands still, then what follows the pose. */
 import type { AvatarSource } from "./api";
 import { asViewerError } from "./errors";
-import { type Avatar, type Header, readHeader, readSections } from "./format";
-import { SECTIONS, type SectionName } from "./generated";
+import { type Avatar, type Header, readHeader } from "./format";
+import { ARRAYS, type ArrayName } from "./generated";
 import { ByteStream, nameOf, type OnBytes } from "./load";
+import { arrayBytes } from "./schema";
+import { readSections } from "./sections";
 
-type Sections = Partial<Record<SectionName, Uint8Array<ArrayBuffer>>>;
+type Sections = Partial<Record<ArrayName, Uint8Array<ArrayBuffer>>>;
 
 /** What the neutral avatar consists of: the Gaussians and the skeleton that carries them. */
-const NEUTRAL: readonly SectionName[] = ["joint_rest", "inverse_bind", "joint_parent", "gaussians"];
+const NEUTRAL: readonly ArrayName[] = ["joint_rest", "inverse_bind", "joint_parent", "gaussians"];
 /** Lists of what keeps a corrective: empty until the correctives are there. */
 const LISTS: readonly string[] = ["rotation_index", "scale_index", "color_index", "rotation_basis", "scale_basis", "color_basis"];
 
@@ -17,11 +19,9 @@ const LISTS: readonly string[] = ["rotation_index", "scale_index", "color_index"
  * and every node stays where it is. It is the correct picture of the neutral Gaussians, not an approximation of the whole.
  */
 export function neutralAvatar(header: Header, sections: Sections): Avatar {
-  const zeros = (name: SectionName) => {
-    const entry = header.sections.find((section) => section.name === name);
-    return new Uint8Array(LISTS.includes(name) ? 0 : (entry?.raw_bytes ?? 0));
-  };
-  const all = (Object.keys(SECTIONS) as SectionName[]).map((name) => [name, (NEUTRAL.includes(name) && sections[name]) || zeros(name)]);
+  const sizes = arrayBytes(header);
+  const zeros = (name: ArrayName) => new Uint8Array(LISTS.includes(name) ? 0 : sizes[name]);
+  const all = (Object.keys(ARRAYS) as ArrayName[]).map((name) => [name, (NEUTRAL.includes(name) && sections[name]) || zeros(name)]);
   return { header, sections: Object.fromEntries(all) };
 }
 

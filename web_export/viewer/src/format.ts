@@ -1,20 +1,25 @@
 /**
- * Reads an avatar file (FORMAT.md) into the header and the raw bytes of every section, which go to the GPU as they are.
- * Twin of `read_sections` in bundle.py; errors use the same words. Sections come out one by one, in the order of the file,
- * so that a page can draw the first ones while the last are on their way.
+ * Reads an avatar file (FORMAT.md) into the header and the arrays that go to the GPU as they are. Twin of `read_sections` in
+ * bundle.py; errors use the same words. Arrays come out one by one, as soon as what they are made of has arrived, so that a
+ * page can draw the first ones while the last are on their way.
  */
 import type { ErrorCode } from "./api";
 import { areLevels, type Level } from "./detail";
 import {
+  type ArrayName,
+  CHECKSUM_BYTES,
+  CODINGS,
+  COUNT_LIMITS,
   MAGIC,
+  MAX_BASIS,
   MAX_HEADER_BYTES,
-  MAX_SECTION_BYTES,
+  MAX_PLANES,
   PREAMBLE_BYTES,
-  RECORD_WORDS,
-  SECTIONS,
-  type SectionName,
+  STEPS,
   VERSION,
+  WHOLES,
 } from "./generated";
+import { ATTRIBUTES, streamShapes } from "./schema";
 import { regionsFault, type TrainedRegion } from "./trained_poses";
 
 /** An avatar file that cannot be read; the message says what was expected, what was found and what to do. */
@@ -31,16 +36,19 @@ export class FormatError extends Error {
 
 export interface SectionEntry {
   readonly name: string;
-  readonly dtype: string;
-  readonly shape: readonly number[];
   /** Bytes from the start of the payload. */
   readonly offset: number;
   readonly stored_bytes: number;
-  readonly raw_bytes: number;
-  /** Row length in bytes of the byte shuffle. */
-  readonly shuffle: number;
   /** Of the stored bytes. */
   readonly crc32: number;
+  /** Version 2: how integers lie, and bytes per integer. */
+  readonly coding?: string;
+  readonly planes?: number;
+  /** Version 1: type, size when expanded, and row length in bytes of the byte shuffle. */
+  readonly dtype?: string;
+  readonly shape?: readonly number[];
+  readonly raw_bytes?: number;
+  readonly shuffle?: number;
 }
 
 export interface Meta {
@@ -58,6 +66,8 @@ export interface Meta {
 }
 
 export interface Header {
+  /** Of the format; stands in the preamble. */
+  readonly version: number;
   readonly num_gaussians: number;
   readonly num_parts: number;
   readonly num_head_parts: number;
@@ -76,6 +86,12 @@ export interface Header {
   readonly levels?: readonly Level[];
   /** Of the training pictures; absent: not known. */
   readonly pixels_per_metre?: number;
+  /** Gaussians that keep a corrective of rotation, scale, colour. */
+  readonly kept: readonly number[];
+  /** Version 2: distinct sets of four joints, steps of what is rounded, levels of what is a share of a whole. */
+  readonly num_skin_sets?: number;
+  readonly steps?: Readonly<Record<string, number>>;
+  readonly shares?: Readonly<Record<string, number>>;
   readonly payload_bytes: number;
   readonly meta: Meta;
   readonly sections: readonly SectionEntry[];
@@ -83,59 +99,21 @@ export interface Header {
 
 export interface Avatar {
   readonly header: Header;
-  /** Raw little-endian bytes of each section, as FORMAT.md has them. */
-  readonly sections: Readonly<Record<SectionName, Uint8Array<ArrayBuffer>>>;
+  /** Little-endian bytes of each array, as the GPU reads them. */
+  readonly sections: Readonly<Record<ArrayName, Uint8Array<ArrayBuffer>>>;
 }
-
-const ITEM_BYTES: Readonly<Record<string, number>> = { uint32: 4, float16: 2, uint16: 2, float32: 4, int32: 4 };
 
 let crcTable: Uint32Array | undefined;
 
-/** CRC-32 as zlib and gzip have it (reflected polynomial 0xEDB88320). */
-export function crc32(bytes: Uint8Array): number {
+/** CRC-32 as zlib and gzip have it (reflected polynomial 0xEDB88320); `before`: of the bytes that come before. */
+export function crc32(bytes: Uint8Array, before = 0): number {
   crcTable ??= Uint32Array.from({ length: 256 }, (_, n) => {
     for (let k = 0; k < 8; k++) n = n & 1 ? (n >>> 1) ^ 0xedb88320 : n >>> 1;
     return n;
   });
-  let crc = 0xffffffff;
+  let crc = (before ^ 0xffffffff) >>> 0;
   for (let i = 0; i < bytes.length; i++) crc = (crcTable[(crc ^ bytes[i]!) & 255]! ^ (crc >>> 8)) >>> 0;
   return (crc ^ 0xffffffff) >>> 0;
-}
-
-/** Undoes the byte shuffle: stored are byte 0 of every row of `row` bytes, then byte 1 of every row, and so on. */
-export function unshuffle(stored: Uint8Array, row: number): Uint8Array<ArrayBuffer> {
-  const raw = new Uint8Array(stored.length);
-  const rows = stored.length / row;
-  for (let byte = 0, from = 0; byte < row; byte++) {
-    for (let to = byte, i = 0; i < rows; i++, to += row) raw[to] = stored[from++]!;
-  }
-  return raw;
-}
-
-/** Expands a gzip stream into exactly `size` bytes; stops early at data that would grow beyond it. */
-async function gunzip(stored: Uint8Array<ArrayBuffer>, size: number, name: string): Promise<Uint8Array<ArrayBuffer>> {
-  const raw = new Uint8Array(size);
-  let filled = 0;
-  const wrong = (found: string) =>
-    new FormatError(`section '${name}' expands to ${found}, expected ${size} bytes; export the file again`);
-  const reader = new Blob([stored]).stream().pipeThrough(new DecompressionStream("gzip")).getReader();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      if (filled + value.length > size) {
-        throw wrong(`more than ${size} bytes`);
-      }
-      raw.set(value, filled);
-      filled += value.length;
-    }
-  } catch (error) {
-    reader.cancel().catch(() => undefined);
-    if (error instanceof FormatError) throw error;
-    throw new FormatError(`section '${name}' is damaged (not gzip); copy or export the file again`);
-  }
-  if (filled !== size) throw wrong(`${filled} bytes`);
-  return raw;
 }
 
 /** First bytes of a file as a person can read them. */
@@ -148,9 +126,6 @@ export interface Bytes {
   readonly position: number;
   take(size: number): Promise<Uint8Array<ArrayBuffer>>;
 }
-
-const truncated = (expected: number, found: number) =>
-  new FormatError(`truncated: expected ${expected} bytes, found ${found}; copy it again`, "truncated");
 
 /** Header of an avatar file; leaves the stream at its payload. */
 export async function readHeader(bytes: Bytes): Promise<Header> {
@@ -169,107 +144,88 @@ export async function readHeader(bytes: Bytes): Promise<Header> {
       "newer-version",
     );
   }
+  const checksum = version > 1 ? await bytes.take(CHECKSUM_BYTES) : undefined;
   const text = await bytes.take(Math.min(length, MAX_HEADER_BYTES));
   if (text.length < length) {
-    const need = `the header needs ${PREAMBLE_BYTES + length} bytes, found ${PREAMBLE_BYTES + text.length}`;
-    throw new FormatError(`truncated: ${need}; copy it again`, "truncated");
+    const start = PREAMBLE_BYTES + (checksum ? CHECKSUM_BYTES : 0);
+    throw new FormatError(`truncated: the header needs ${start + length} bytes, found ${start + text.length}; copy it again`, "truncated");
   }
-  let header: Header;
+  if (checksum && crc32(text, crc32(preamble)) !== new DataView(checksum.buffer).getUint32(0, true)) {
+    throw new FormatError("the header is damaged (checksum differs); copy or export the file again");
+  }
+  let header: Record<string, unknown>;
   try {
     header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(text));
   } catch (error) {
     throw new FormatError(`the header is not JSON (${String(error)}); the file is damaged, copy or export it again`);
   }
-  checkHeader(header);
-  return header;
+  checkCounts(header as unknown as Header);
+  if (version > 1) {
+    checkPrecision(header as unknown as Header);
+    return { ...header, version } as unknown as Header;
+  }
+  const { sections } = header as unknown as Header;
+  const kept = ATTRIBUTES.map((name) => sections.find((entry) => entry.name === `${name}_index`)?.shape?.[0] ?? 0);
+  need(kept.every((count) => isCount(count)), "a list of kept Gaussians has no length");
+  return { ...header, version, kept } as unknown as Header;
 }
 
-/** What the header says must be usable before any of it sizes a buffer. */
-function checkHeader(header: Header): void {
-  const need = (ok: boolean, what: string) => {
-    if (!ok) throw new FormatError(`the header is damaged: ${what}; copy or export the file again`);
-  };
-  const isCount = (x: unknown) => Number.isInteger(x) && (x as number) >= 0;
-  need(typeof header === "object" && header !== null, "expected an object");
-  for (const key of ["num_gaussians", "num_parts", "num_head_parts", "num_nodes", "basis_size", "payload_bytes"] as const) {
-    need(isCount(header[key]), `${key} is ${String(header[key])}, expected a count`);
+function need(ok: boolean, what: string): void {
+  if (!ok) throw new FormatError(`the header is damaged: ${what}; copy or export the file again`);
+}
+
+const isCount = (x: unknown, low = 0, high = 2 ** 31): x is number => Number.isInteger(x) && (x as number) >= low && (x as number) <= high;
+const isRow = (x: unknown, length: number): x is number[] => Array.isArray(x) && x.length === length && x.every(Number.isFinite);
+const isObject = (x: unknown): x is Record<string, unknown> => typeof x === "object" && x !== null && !Array.isArray(x);
+
+/** What any version's header must say before anything of it sizes a buffer. */
+function checkCounts(header: Header): void {
+  need(isObject(header), "expected an object");
+  for (const [key, high] of Object.entries(COUNT_LIMITS) as [keyof typeof COUNT_LIMITS, number][]) {
+    need(isCount(header[key], 0, high), `${key} is ${String(header[key])}, expected a count up to ${high}`);
   }
-  need(Array.isArray(header.layer_sizes) && header.layer_sizes.every(isCount), "layer_sizes must be counts");
-  for (const key of ["position_low", "position_high"] as const) {
-    need(header[key]?.length === 3 && header[key].every(Number.isFinite), `${key} must be three numbers`);
-  }
+  const sizes = header.layer_sizes;
+  const isSizes = Array.isArray(sizes) && sizes.length >= 2 && sizes.length <= 64 && sizes.every((size) => isCount(size, 1, 2 * MAX_BASIS));
+  need(isSizes, "layer_sizes must be two counts or more");
+  for (const key of ["position_low", "position_high"] as const) need(isRow(header[key], 3), `${key} must be three numbers`);
+  need(Number.isFinite(header.leaky_relu_slope), `leaky_relu_slope is ${header.leaky_relu_slope}, expected a number`);
   const range = header.input_range;
-  const inputs = header.layer_sizes[0];
-  need(
-    range === undefined || (range.length === 2 && range.every((row) => row.length === inputs && row.every(Number.isFinite))),
-    `input_range must be two rows of ${inputs} numbers`,
-  );
+  const inputs = sizes[0]!;
+  const isRange = Array.isArray(range) && range.length === 2 && range.every((row) => isRow(row, inputs));
+  need(range === undefined || (isRange && range[0]!.every((low, i) => low <= range[1]![i]!)), `input_range must be two rows of ${inputs} ascending numbers`);
   const fault = regionsFault(header.trained_regions ?? [], header.num_pose_inputs);
   need(fault === undefined, fault ?? "");
   const { levels, pixels_per_metre, num_gaussians } = header;
   need(levels === undefined || areLevels(levels, num_gaussians), `levels must ascend and lie below ${num_gaussians} Gaussians`);
   need(pixels_per_metre === undefined || (pixels_per_metre > 0 && Number.isFinite(pixels_per_metre)), "pixels_per_metre must be positive");
-  need(Array.isArray(header.sections), "sections must be a list");
-  need(typeof header.meta === "object" && header.meta !== null, "meta must be an object");
+  need(isObject(header.meta), "meta must be an object");
+  need(Array.isArray(header.sections) && header.sections.every(isObject), "sections must be a list of objects");
+  for (const entry of header.sections) {
+    need(typeof entry.name === "string", "a section has no name");
+    for (const key of ["offset", "stored_bytes"] as const) need(isCount(entry[key]), `section '${entry.name}' has the ${key} ${entry[key]}`);
+  }
+  need(new Set(header.sections.map((entry) => entry.name)).size === header.sections.length, "a section comes twice");
 }
 
-/** Number of items that a section must have by the header's counts (undefined where it is free: the kept lists). */
-function expectedItems(header: Header): Partial<Record<SectionName, number>> {
-  const sizes = header.layer_sizes;
-  const layers = sizes.slice(1).map((fanOut, i) => [sizes[i]!, fanOut] as const);
-  const perPart = layers.reduce((sum, [fanIn, fanOut]) => sum + fanOut * (fanIn + (fanIn % 2)), 0);
-  return {
-    gaussians: header.num_gaussians * RECORD_WORDS,
-    node_part: header.num_nodes,
-    node_basis: header.num_nodes * 3 * header.basis_size,
-    mlp_weights: header.num_parts * perPart,
-    mlp_biases: header.num_parts * layers.reduce((sum, [, fanOut]) => sum + fanOut, 0),
-    joint_rest: 55 * 3,
-    inverse_bind: 55 * 12,
-    joint_parent: 55,
-  };
-}
-
-/** One section: checksum, expansion, byte order. */
-async function unpack(stored: Uint8Array<ArrayBuffer>, entry: SectionEntry): Promise<Uint8Array<ArrayBuffer>> {
-  const { name } = entry;
-  if (entry.raw_bytes > MAX_SECTION_BYTES) {
-    throw new FormatError(`section '${name}' claims ${entry.raw_bytes} bytes, more than ${MAX_SECTION_BYTES}`);
+/** What version 2 adds to the header. */
+function checkPrecision(header: Header): void {
+  const { kept, steps, shares: levels } = header;
+  const isKept = Array.isArray(kept) && kept.length === 3 && kept.every((count) => isCount(count, 0, header.num_gaussians));
+  need(isKept, "kept must be 3 counts");
+  need(isCount(header.num_skin_sets, 0, COUNT_LIMITS.num_gaussians), "num_skin_sets must be a count");
+  for (const name of STEPS) {
+    const step = isObject(steps) ? steps[name] : undefined;
+    need(Number.isFinite(step) && step! > 0, `steps.${name} is ${step}, expected a number above 0`);
   }
-  if (crc32(stored) !== entry.crc32) {
-    throw new FormatError(`section '${name}' is damaged (checksum differs); copy or export the file again`);
+  for (const [name, whole] of Object.entries(WHOLES)) {
+    const count = isObject(levels) ? levels[name] : undefined;
+    need(isCount(count, 1, whole) && whole % count === 0, `shares.${name} is ${count}, no divisor of ${whole}`);
   }
-  return unshuffle(await gunzip(stored, entry.raw_bytes, name), entry.shuffle);
-}
-
-export type Section = readonly [SectionName, Uint8Array<ArrayBuffer>];
-
-/** The sections of a file whose header was read, in the order of the file. Throws FormatError on anything that is not whole. */
-export async function* readSections(bytes: Bytes, header: Header): AsyncGenerator<Section> {
-  const start = bytes.position;
-  const expected = expectedItems(header);
-  const found = new Set<string>();
-  for (const entry of [...header.sections].sort((a, b) => a.offset - b.offset)) {
-    const name = entry.name as SectionName;
-    if (!(name in SECTIONS)) continue; // a later writer may add sections that this reader can do without
-    const skipped = start + entry.offset - bytes.position;
-    if (!(skipped >= 0)) throw new FormatError(`section '${name}' lies inside another one; export the file again`);
-    await bytes.take(skipped);
-    const stored = await bytes.take(entry.stored_bytes);
-    if (stored.length < entry.stored_bytes) throw truncated(start + header.payload_bytes, bytes.position);
-    const raw = await unpack(stored, entry);
-    const items = raw.length / ITEM_BYTES[SECTIONS[name]]!;
-    if (entry.dtype !== SECTIONS[name] || items !== (expected[name] ?? items)) {
-      throw new FormatError(
-        `section '${name}' has ${items} items of ${entry.dtype}, ` +
-          `expected ${expected[name] ?? "any number"} of ${SECTIONS[name]}; export the file again`,
-      );
-    }
-    found.add(name);
-    yield [name, raw];
+  const known = streamShapes(header);
+  for (const { name, coding, planes } of header.sections) {
+    const isKnown = CODINGS.some((c) => c === coding) && isCount(planes, 1, MAX_PLANES);
+    need(!known.has(name) || isKnown, `section '${name}' has the coding ${coding} of ${planes} bytes`);
   }
-  const missing = Object.keys(SECTIONS).filter((name) => !found.has(name)).sort();
-  if (missing.length > 0) throw new FormatError(`sections missing: ${missing.join(", ")}; export the file again`);
 }
 
 /** A section of 32-bit numbers as a typed array. */

@@ -4,7 +4,7 @@
 export const MAGIC = "MOBAVATR" as const;
 
 /** Newest format version that this page reads. */
-export const VERSION = 1 as const;
+export const VERSION = 2 as const;
 
 /** Magic, version and header length. */
 export const PREAMBLE_BYTES = 16 as const;
@@ -15,10 +15,41 @@ export const MAX_HEADER_BYTES = 1048576 as const;
 /** Largest section that is expanded. */
 export const MAX_SECTION_BYTES = 1073741824 as const;
 
+/** Checksum of the header, from version 2 on. */
+export const CHECKSUM_BYTES = 4 as const;
+
+/** Deflate cannot expand data further. */
+export const MAX_DEFLATE_RATIO = 1032 as const;
+
+/** Counts of every header and the largest that is believed. */
+export const COUNT_LIMITS = {"num_gaussians": 4194304, "num_parts": 65536, "num_head_parts": 65536, "num_nodes": 65536, "basis_size": 1024, "num_pose_inputs": 1024, "payload_bytes": 2147483648} as const;
+
+/** Widest basis. */
+export const MAX_BASIS = 1024 as const;
+
+/** What is rounded to steps. */
+export const STEPS = ["rotation", "log_scale", "color", "rotation_basis", "scale_basis", "color_basis", "node_basis"] as const;
+
+/** What is a share of a whole, in levels that divide this number. */
+export const WHOLES = {"opacity": 65535, "node_weight": 65535, "skin_weight": 255} as const;
+
+/** How the integers of a stream may lie. */
+export const CODINGS = ["plain", "zigzag", "delta"] as const;
+
+/** Most bytes of an integer. */
+export const MAX_PLANES = 4 as const;
+
+/** Steps of the box of positions. */
+export const GRID = 65535 as const;
+
+/** Largest integer that stands for a real number. */
+export const MAX_REACH = 1048576 as const;
+
 /** 32-bit words per Gaussian. */
 export const RECORD_WORDS = 12 as const;
 
-export const SECTIONS = {
+/** What readers hand out. */
+export const ARRAYS = {
   gaussians: "uint32", // one 48-byte record per Gaussian, in Morton order
   joint_rest: "float32", // [55, 3] joint positions of the rest pose, metres
   inverse_bind: "float32", // [55, 3, 4] inverse joint transforms of the canonical pose
@@ -35,7 +66,7 @@ export const SECTIONS = {
   mlp_biases: "float16", // per layer [P, out], layers one after the other
 } as const;
 
-export type SectionName = keyof typeof SECTIONS;
+export type ArrayName = keyof typeof ARRAYS;
 
 /** Joints of a pose. */
 export const NUM_JOINTS = 55 as const;

@@ -1,5 +1,5 @@
 /** Sizes and uniform structs of an avatar on the GPU. Twin of the functions of the same names in layout.py. */
-import type { Avatar, Header } from "./format";
+import type { Header } from "./format";
 import {
   BLUR,
   BUFFERS,
@@ -16,6 +16,7 @@ import {
   STRUCTS,
   UNKNOWN_BLUR,
 } from "./generated";
+import { arrayBytes } from "./schema";
 
 type Scope = (typeof BUFFERS)[number]["scope"];
 type DimensionOf<S extends Scope> = Extract<(typeof BUFFERS)[number], { scope: S }>["dimension"];
@@ -78,7 +79,7 @@ export function modelStruct(header: Header): ArrayBuffer {
     word += header.num_parts * fanOut * Math.ceil(fanIn / 2);
     bias += header.num_parts * fanOut;
   }
-  const stored = (name: string) => header.sections.find((entry) => entry.name === name)!.raw_bytes;
+  const stored = arrayBytes(header);
   return structBytes("Model", {
     position_low: header.position_low,
     position_step: header.position_high.map((high, i) => (high - header.position_low[i]!) / 65535),
@@ -89,8 +90,8 @@ export function modelStruct(header: Header): ArrayBuffer {
     basis_size: header.basis_size,
     num_layers: sizes.length - 1,
     leaky_relu_slope: header.leaky_relu_slope,
-    scale_basis: stored("rotation_basis") / 4,
-    color_basis: (stored("rotation_basis") + stored("scale_basis")) / 4,
+    scale_basis: stored.rotation_basis / 4,
+    color_basis: (stored.rotation_basis + stored.scale_basis) / 4,
     layers,
   });
 }
@@ -111,7 +112,7 @@ export function keptTable(numGaussians: number, lists: readonly Uint32Array[]): 
 }
 
 /** Throws where an avatar does not fit the shaders or WebGPU's promised limits. */
-export function checkHeader(header: Header, sections: Avatar["sections"]): void {
+export function checkHeader(header: Header): void {
   const sizes = header.layer_sizes;
   if (sizes.length - 1 > MAX_LAYERS || Math.max(...sizes) > MAX_WIDTH) {
     throw new Error(`part networks may have ${MAX_LAYERS} layers of at most ${MAX_WIDTH} numbers, found ${sizes}`);
@@ -121,11 +122,12 @@ export function checkHeader(header: Header, sections: Avatar["sections"]): void 
   }
   checkScene(header.num_gaussians);
   const counts = dimensions(header);
-  const joined = JOINED.reduce((sum, name) => sum + sections[name].length, 0);
+  const bytes = arrayBytes(header);
+  const joined = JOINED.reduce((sum, name) => sum + bytes[name], 0);
   for (const buffer of BUFFERS) {
     if (buffer.scope === "scene") continue;
     const { name, fill, stride, dimension } = buffer;
-    const size = fill === "section" ? sections[name].length : fill === "joined" ? joined : stride * counts[dimension];
+    const size = fill === "section" ? bytes[name] : fill === "joined" ? joined : stride * counts[dimension];
     if (size > MAX_BINDING_BYTES) {
       throw new Error(`buffer '${name}' needs ${size} bytes, WebGPU promises ${MAX_BINDING_BYTES}: prune more`);
     }

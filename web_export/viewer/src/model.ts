@@ -28,7 +28,7 @@ export class AvatarModel {
     readonly context: GpuContext,
     readonly avatar: Avatar,
   ) {
-    checkHeader(avatar.header, avatar.sections);
+    checkHeader(avatar.header);
     this.skeleton = skeletonOf(avatar);
     this.counts = dimensions(avatar.header);
     this.levels = allLevels(avatar.header);

@@ -3,10 +3,11 @@ import test from "node:test";
 import { gzipSync } from "node:zlib";
 import { AvatarFile } from "../src/avatar_file";
 import { ViewerError } from "../src/errors";
-import { crc32, unshuffle } from "../src/format";
-import { SECTIONS, type SectionName } from "../src/generated";
+import { crc32 } from "../src/format";
+import { ARRAYS, type ArrayName } from "../src/generated";
+import { unshuffle } from "../src/sections";
 
-const ITEMS: Record<SectionName, number> = {
+const ITEMS: Record<ArrayName, number> = {
   gaussians: 24, // two Gaussians
   rotation_index: 1,
   scale_index: 0,
@@ -30,17 +31,17 @@ function shuffle(raw: Uint8Array, row: number): Uint8Array {
 
 /** A whole file of made-up numbers; `edit` may change the header before it is written. */
 function file(edit: (header: Record<string, unknown>) => void = () => undefined, version = 1) {
-  const raws: Partial<Record<SectionName, Uint8Array>> = {};
+  const raws: Partial<Record<ArrayName, Uint8Array>> = {};
   const parts: Uint8Array[] = [];
   let offset = 0;
-  const sections = (Object.keys(SECTIONS) as SectionName[]).map((name) => {
-    const size = SECTIONS[name] === "float16" || SECTIONS[name] === "uint16" ? 2 : 4;
+  const sections = (Object.keys(ARRAYS) as ArrayName[]).map((name) => {
+    const size = ARRAYS[name] === "float16" || ARRAYS[name] === "uint16" ? 2 : 4;
     const raw = Uint8Array.from({ length: size * ITEMS[name] }, (_, i) => (i * 7 + name.length) & 255);
     raws[name] = raw;
     const row = name === "gaussians" ? 48 : size;
     const stored = gzipSync(shuffle(raw, row));
     const entry = {
-      name, dtype: SECTIONS[name], shape: [ITEMS[name]], offset, stored_bytes: stored.length, raw_bytes: raw.length,
+      name, dtype: ARRAYS[name], shape: [ITEMS[name]], offset, stored_bytes: stored.length, raw_bytes: raw.length,
       shuffle: row, crc32: crc32(stored),
     };
     const padding = -stored.length & 15;
@@ -89,7 +90,7 @@ test("a whole file gives back the header and every section", async () => {
   const { bytes, raws } = file();
   const { header, sections } = await readAvatar(bytes);
   assert.equal(header.num_gaussians, 2);
-  for (const [name, raw] of Object.entries(raws)) assert.deepEqual(sections[name as SectionName], raw, name);
+  for (const [name, raw] of Object.entries(raws)) assert.deepEqual(sections[name as ArrayName], raw, name);
 });
 
 test("a section of a later writer is left alone", async () => {
@@ -110,7 +111,7 @@ test("another kind of file is refused", async () => {
 });
 
 test("a newer version is refused", async () => {
-  await refused(file(undefined, 2).bytes, /made by a newer version \(format 2, this page reads up to 1\)/);
+  await refused(file(undefined, 3).bytes, /made by a newer version \(format 3, this page reads up to 2\)/);
 });
 
 test("a flipped byte is found", async () => {
@@ -132,10 +133,10 @@ test("a section that expands to another size is refused", async () => {
 });
 
 test("counts that do not fit the sections are refused", async () => {
-  await refused(file((h) => { h.num_gaussians = 3; }).bytes, /'gaussians' has 24 items of uint32, expected 36 of uint32/);
+  await refused(file((h) => { h.num_gaussians = 3; }).bytes, /'gaussians' has 96 bytes of uint32, expected 144 of uint32/);
   await refused(file((h) => { h.num_nodes = -1; }).bytes, /num_nodes is -1/);
   await refused(file((h) => { h.layer_sizes = null; }).bytes, /layer_sizes/);
-  await refused(file((h) => { entries(h)[0]!.dtype = "float32"; }).bytes, /items of float32/);
+  await refused(file((h) => { entries(h)[0]!.dtype = "float32"; }).bytes, /96 bytes of float32/);
 });
 
 test("levels of detail and the training pictures' fineness are read, and refused where they make no sense", async () => {

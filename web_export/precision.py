@@ -1,0 +1,82 @@
+"""How finely an avatar file stores what it holds: presets, and the ladder that a size limit is searched on."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Quality = Literal["high", "balanced", "small"]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Steps of everything that is rounded. Steps of correctives are in units of what they are added to, as an image
+    sees them: bases are rotated and scaled first so that every coefficient counts by its size (`whiten.py`)."""
+
+    position_m: float
+    """Grid of the canonical positions, metres; at least 1/65535 of the box."""
+    rotation: float
+    """Step of the three smaller components of the unit quaternion."""
+    log_scale: float
+    """Step of the logarithm of the standard deviations."""
+    color: float
+    """Step of the colour, of 0..1."""
+    opacity_levels: int
+    """A divisor of 65535."""
+    node_weight_levels: int
+    """A divisor of 65535."""
+    skin_weight_levels: int
+    """A divisor of 255."""
+    rotation_corrective: float
+    scale_corrective: float
+    color_corrective: float
+    node_corrective_m: float
+    """Metres."""
+    mlp_bits: int
+    """Bits of a network weight, one scale per row."""
+
+
+HIGH = Precision(0.0, 2**-11, 2**-8, 2**-10, 65535, 65535, 255, 2**-13, 2**-12, 2**-12, 4e-6, 12)
+PRESETS: dict[Quality, Precision] = {
+    "high": HIGH,
+    "balanced": Precision(2e-4, 1 / 64, 0.06, 1 / 160, 85, 51, 255, 0.004, 0.01, 0.004, 1e-4, 8),
+    "small": Precision(4e-4, 1 / 32, 0.12, 1 / 80, 51, 15, 85, 0.012, 0.03, 0.012, 3e-4, 6),
+}
+
+_OPACITY, _NODE, _SKIN = (65535, 257, 85, 51, 15), (65535, 255, 51, 15), (255, 85, 51)
+
+
+def _coarser(p: Precision, factor: float) -> Precision:
+    """All steps times `factor`, at least a factor of 1."""
+
+    def levels(n: int, choices: tuple[int, ...]) -> int:
+        return next((c for c in choices if c <= n / factor), choices[-1])
+
+    return Precision(
+        position_m=p.position_m * factor,
+        rotation=min(p.rotation * factor, 1 / 16),
+        log_scale=p.log_scale * factor,
+        color=p.color * factor,
+        opacity_levels=levels(p.opacity_levels, _OPACITY),
+        node_weight_levels=levels(p.node_weight_levels, _NODE),
+        skin_weight_levels=levels(p.skin_weight_levels, _SKIN),
+        rotation_corrective=p.rotation_corrective * factor,
+        scale_corrective=p.scale_corrective * factor,
+        color_corrective=p.color_corrective * factor,
+        node_corrective_m=p.node_corrective_m * factor,
+        mlp_bits=max(4, p.mlp_bits - (factor >= 2)),
+    )
+
+
+def ladder() -> list[tuple[str, Precision]]:
+    """Names and precisions from the finest to the coarsest; `--max-bytes` takes the first that fits."""
+    balanced, small = PRESETS["balanced"], PRESETS["small"]
+    fine = Precision(1e-4, 1 / 256, 0.015, 1 / 400, 257, 255, 255, 0.001, 0.003, 0.001, 3e-5, 9)
+    coarse = [(f"small / {f:g}", _coarser(small, f)) for f in (1.4, 2.0, 2.8, 4.0)]
+    between = Precision(3e-4, 1 / 48, 0.09, 1 / 112, 51, 15, 85, 0.007, 0.017, 0.007, 1.7e-4, 7)
+    return [
+        ("high", HIGH),
+        ("balanced x 4", fine),
+        ("balanced", balanced),
+        ("between balanced and small", between),
+        ("small", small),
+        *coarse,
+    ]

@@ -1,0 +1,118 @@
+"""`--quality` and `--max-bytes`: which precision a file is written in, and the table of what every section costs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from . import bundle
+from .arrays import AvatarArrays, BundleError
+from .evaluate import Pose, raw_inputs
+from .precision import HIGH, PRESETS, Precision, Quality, ladder
+
+Draw = Callable[[AvatarArrays], list[np.ndarray]]
+"""An avatar -> pictures [h, w, 3] uint8 of a few poses."""
+
+GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "skeleton": (("joint_rest", "inverse_bind", "joint_parent"), ()),
+    "positions": (("position",), ("position_m",)),
+    "rotations": (("rotation",), ("rotation",)),
+    "scales": (("log_scale",), ("log_scale",)),
+    "colours": (("color",), ("color",)),
+    "opacities": (("opacity",), ("opacity_levels",)),
+    "skin weights": (("skin_sets", "skin_set", "skin_weight"), ("skin_weight_levels",)),
+    "parts and nodes": (("part", "node_index", "node_weight", "node_part"), ("node_weight_levels",)),
+    "rotation correctives": (("rotation_index", "rotation_basis"), ("rotation_corrective",)),
+    "scale correctives": (("scale_index", "scale_basis"), ("scale_corrective",)),
+    "colour correctives": (("color_index", "color_basis"), ("color_corrective",)),
+    "node displacements": (("node_basis",), ("node_corrective_m",)),
+    "networks": ((), ("mlp_bits",)),  # all that begin with mlp_
+}
+"""Rows of the table: names of sections, and fields of the precision."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A file, and how it came about."""
+
+    data: bytes
+    name: str
+    """Of the precision."""
+    precision: Precision
+
+
+def network_inputs(a: AvatarArrays, poses: Sequence[Pose]) -> np.ndarray | None:
+    """[S, in] inputs of the poses over which rounding errors are weighed; None where there are none."""
+    return np.stack([raw_inputs(a, pose) for pose in poses]) if poses else None
+
+
+@dataclass(frozen=True)
+class Precisely:
+    """What was asked for."""
+
+    quality: Quality = "balanced"
+    max_bytes: int | None = None
+
+    def encode(self, a: AvatarArrays, poses: Sequence[Pose]) -> Encoded:
+        """The file in the precision of the preset; with `max_bytes` the finest one that fits, the preset's or coarser.
+
+        `poses`: those over which errors are weighed. Raises `BundleError` where even the coarsest is larger.
+        """
+        inputs = network_inputs(a, poses)
+        if self.max_bytes is None:
+            return Encoded(bundle.encode(a, PRESETS[self.quality], inputs), self.quality, PRESETS[self.quality])
+        steps = ladder()
+        data = b""
+        for name, precision in steps[[name for name, _ in steps].index(self.quality) :]:
+            data = bundle.encode(a, precision, inputs)
+            if len(data) <= self.max_bytes:
+                return Encoded(data, name, precision)
+        raise BundleError(
+            f"the coarsest precision takes {len(data):,} bytes, more than the {self.max_bytes:,} asked for: train with "
+            "fewer Gaussians, or prune more"
+        )
+
+
+BALANCED = Precisely()
+
+
+def _sizes(data: bytes) -> dict[str, int]:
+    """Stored bytes of each row of the table, and of the header."""
+    stored = {e["name"]: e["stored_bytes"] for e in bundle.read_header(data)[0]["sections"]}
+    rows = {title: sum(stored.get(name, 0) for name in names) for title, (names, _) in GROUPS.items()}
+    rows["networks"] = sum(size for name, size in stored.items() if name.startswith("mlp_"))
+    return rows | {"header": len(data) - sum(stored.values())}
+
+
+def size_table(data: bytes) -> str:
+    """Rows `section, bytes`."""
+    return "\n".join(f"  {title:<28}{size:>12,}" for title, size in _sizes(data).items())
+
+
+def table(a: AvatarArrays, made: Encoded, poses: Sequence[Pose], draw: Draw) -> str:
+    """Rows `section, bytes, image difference`: decibels on the person between the avatar before rounding and with only
+    this section rounded, over the pictures that `draw` makes."""
+    inputs = network_inputs(a, poses)
+    exact = draw(bundle.rounded(a, HIGH, inputs))
+
+    def difference(precision: Precision) -> str:
+        return f"{picture_psnr(exact, draw(bundle.rounded(a, precision, inputs))):6.1f} dB"
+
+    rows = []
+    for title, size in _sizes(made.data).items():
+        fields = {f: getattr(made.precision, f) for f in GROUPS.get(title, ((), ()))[1]}
+        rows.append((title, size, difference(replace(HIGH, **fields)) if fields and made.precision != HIGH else ""))
+    rows.append((f"whole file ({made.name})", len(made.data), difference(made.precision)))
+    return "\n".join(f"  {title:<28}{size:>12,}  {shown}".rstrip() for title, size, shown in rows)
+
+
+def picture_psnr(exact: Sequence[np.ndarray], rounded: Sequence[np.ndarray]) -> float:
+    """Decibels between uint8 pictures over the boxes around whatever is drawn in them; 100 for equal ones."""
+    squares, count = 0.0, 0
+    for a, b in zip(exact, rounded):
+        person = (a != a[0, 0]).any(-1)
+        rows, columns = np.flatnonzero(person.any(1)), np.flatnonzero(person.any(0))
+        box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)) if len(rows) else (slice(None),) * 2
+        squares += float(((a[box].astype(np.float64) - b[box]) ** 2).sum())
+        count += a[box].size
+    return float(10 * np.log10(255**2 / max(squares / max(count, 1), 255**2 * 1e-10)))
