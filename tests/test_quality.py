@@ -8,6 +8,7 @@ import torch
 
 from nerfstudio_mobavatar.web_export import bundle, quality
 from nerfstudio_mobavatar.web_export.bundle import AvatarArrays, BundleError
+from nerfstudio_mobavatar.web_export.evaluate import features, node_displacements
 from nerfstudio_mobavatar.web_export.export import drawing
 from nerfstudio_mobavatar.web_export.precision import ladder
 from nerfstudio_mobavatar.web_export.quality import Precisely
@@ -56,10 +57,9 @@ def test_poses_decide_what_is_kept(avatar: AvatarArrays):
     precision = bundle.PRESETS["small"]
     inputs = quality.network_inputs(avatar, POSES)
     assert inputs is not None and inputs.shape == (4, 73)
-    from nerfstudio_mobavatar.web_export.evaluate import features, node_displacements
 
     def error(found: AvatarArrays) -> float:
-        pairs = [[node_displacements(a, features(a, x)) for x in inputs] for a in (avatar, found)]
-        return float(np.square(np.subtract(*pairs)).mean())
+        exact, near = ([node_displacements(a, features(a, x)) for x in inputs] for a in (avatar, found))
+        return float(np.square(np.stack(exact) - np.stack(near)).mean())
 
     assert error(bundle.rounded(avatar, precision, inputs)) < error(bundle.rounded(avatar, precision))

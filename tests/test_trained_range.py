@@ -152,7 +152,7 @@ BAD_REGIONS = {
     "no poses": ({"poses": []}, r"poses must be 1\.\.256 rows"),
     "short rows": ({"mean": [1.0]}, "must have 9 numbers"),
     "text": ({"mean": ["x"] * 9}, "does not describe what follows"),
-    "not finite": ({"softness": float("nan")}, "expected finite numbers"),
+    "not finite": ({"softness": float("nan")}, "NaN is not a number of JSON"),
     "no radius": ({"radius": None}, "does not describe what follows|finite"),
     "a negative radius": ({"radius": -1.0}, "radius must not be negative"),
     "no softness": ({"softness": 0.0}, "softness must be positive"),
