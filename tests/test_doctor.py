@@ -20,7 +20,7 @@ import pytest
 from nerfstudio_mobavatar.capture import BodyFit, CaptureError
 from nerfstudio_mobavatar.dataparsers.avatarrex import AvatarReXDataParserConfig
 from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
-from nerfstudio_mobavatar.doctor import command, files, fix, motion, quick, reading
+from nerfstudio_mobavatar.doctor import files, fix, motion, quick, reading
 from nerfstudio_mobavatar.doctor.command import Doctor
 from nerfstudio_mobavatar.doctor.examination import Examination
 from nerfstudio_mobavatar.doctor.findings import Finding, exit_code, ordered
