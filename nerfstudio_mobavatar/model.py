@@ -24,6 +24,7 @@ from .refine import RefineConfig, refine, refined_pose
 from .render import Backend, describe_backend, rasterize, resolve_backend
 from .template import make_template
 from .transforms import rigid
+from .viewer.control import PoseControl
 
 
 @dataclass
@@ -136,6 +137,7 @@ class MobavatarModel(Model):
         self.trained: tuple[tuple[int, int], Any, list[trained_poses.TrainedRegion]] | None = None
         self.viewer_frame = viewer_controls.frame_slider(len(capture.frames))
         self.viewer_up = viewer_controls.UpDirection(capture.up)
+        self.viewer_pose = PoseControl(self, body.hand_mean.numpy())
 
     def _layout(self, body: Body, betas: Tensor) -> Layout:
         template = make_template(body, betas, self.config.template_mesh)
@@ -186,8 +188,15 @@ class MobavatarModel(Model):
         x = features.pose_inputs(pose, expression).cpu().numpy()
         return torch.from_numpy(trained_poses.safe_inputs(x, *self.trained[1:])).to(pose)
 
+    def pose_distance(self, pose: Tensor, expression: Tensor) -> dict[str, float]:
+        """By body region: radians beyond what training saw (`trained_poses.pose_distance`)."""
+        self.safe_inputs(pose, expression)
+        assert self.trained is not None
+        return trained_poses.pose_distance(features.pose_inputs(pose, expression).cpu().numpy(), *self.trained[1:])
+
     def prune(self, optimizers: list[torch.optim.Optimizer], lists: list[list[nn.Parameter]]) -> None:
         """End of stage 1: keep the correctives that vary most over the training poses."""
+        self.viewer_pose.before_pruning()
         statistics = corrective_statistics(self.avatar, self.training_poses())
         self.pruning_report = prune(self.avatar, statistics, self.config.pruning, optimizers, lists)
         CONSOLE.log(f"Step {self.step}: {self.pruning_report.describe()}")
@@ -227,10 +236,8 @@ class MobavatarModel(Model):
         return self._frames
 
     def row_of(self, camera: Cameras) -> int:
-        """Row of the fit to show: the viewer's slider, the image's own row, or the camera's time in 0..1."""
+        """Row of the fit to show: the image's own row, or the camera's time in 0..1."""
         last = len(self.get_buffer("fit_pose")) - 1
-        if not self.training and self.viewer_frame.value >= 0:
-            return int(self.viewer_frame.value)
         if camera.metadata is not None and "pose_row" in camera.metadata:
             return int(camera.metadata["pose_row"].flatten()[0])
         if camera.times is not None:
@@ -272,8 +279,11 @@ class MobavatarModel(Model):
 
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> dict[str, Tensor]:
-        """A whole picture; a viewer's crop box is not used."""
-        return self.get_outputs(camera.to(self.device))
+        """A whole picture; a viewer's crop box is not used. What the viewer shows is posed there."""
+        camera = camera.to(self.device)
+        if self.viewer_pose.asks(camera):
+            return self.viewer_pose.outputs(camera, *opencv_cameras(camera, self.device))
+        return self.get_outputs(camera)
 
     def get_metrics_dict(self, outputs: dict[str, Any], batch: dict[str, Any]) -> dict[str, Tensor]:
         """Empty: `get_loss_dict` adds the PSNR of the training pictures, which costs nothing beside the loss."""
@@ -306,6 +316,7 @@ class MobavatarModel(Model):
             terms["sparsity"] = losses.corrective_sparsity(
                 rotation, scale, color, weights.rotation_sparsity, weights.log_scale_sparsity, weights.color_sparsity
             )
+        self.viewer_pose.losses = {name: value.detach() for name, value in terms.items()}
         return terms
 
     def get_image_metrics_and_images(

@@ -98,7 +98,7 @@ def test_eval_tools_load_the_run_and_keep_the_splits_apart(finished):
     assert metrics["novel_view/psnr"] > metrics["novel_view/psnr_crop"]  # white background flatters the full frame
 
 
-def test_pose_precedence_slider_row_time(finished):
+def test_the_row_is_the_pictures_own_or_the_times(finished):
     model = model_of(finished).eval()
     loader = finished.pipeline.datamanager.fixed_indices_eval_dataloader
     camera, batch = loader.get(0)
@@ -109,8 +109,6 @@ def test_pose_precedence_slider_row_time(finished):
     assert int(model.row_of(camera)) == last
     camera.times = None
     assert int(model.row_of(camera)) == 0
-    model.viewer_frame.default_value = model.viewer_frame.value
-    assert model.viewer_frame.value == -1
 
 
 def test_outputs_for_the_viewer_have_picture_shape(finished):

@@ -11,13 +11,15 @@ from torch import Tensor
 
 from nerfstudio_mobavatar.avatar import Avatar
 from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
+from nerfstudio_mobavatar.trained_poses import REGIONS
 
 GOLDEN = 0.618034
 """Steps of the hue between neighbouring numbers: never twice alike."""
 _RAMP = torch.tensor(
     [[0.05, 0.03, 0.30], [0.35, 0.07, 0.55], [0.75, 0.20, 0.45], [0.97, 0.55, 0.25], [0.99, 0.95, 0.60]]
 )
-GREY = 0.25
+FAR_RAD = 0.6
+LAST_BODY_JOINT = 21
 
 
 def parts(avatar: Avatar) -> Float[Tensor, "n 3"]:
@@ -60,14 +62,19 @@ def node_motion(avatar: Avatar, displacement: Float[Tensor, "m 3"], full_m: floa
     return ramp(moved.norm(dim=1) / full_m)
 
 
-def part_distance(
-    here: Float[Tensor, "p k"], trained: Float[Tensor, "t p k"], part: Float[Tensor, " n"] | Tensor
-) -> Float[Tensor, "n 3"]:
-    """How far each part is from what it saw in training: the distance of its pose features to the nearest training
-    frame's, in units of the typical distance between training frames of that part (0 dark, 2 and more bright)."""
-    nearest = (trained - here).norm(dim=2).amin(0)
-    typical = (trained - trained.mean(0)).norm(dim=2).mean(0).clamp_min(1e-6)
-    return ramp(nearest / typical / 2)[part]
+def pose_distance(avatar: Avatar, distance: dict[str, float]) -> Float[Tensor, "n 3"]:
+    """How far each region of the body is from every training pose: `distance` by names of `trained_poses.REGIONS` in
+    radians, 0 inside; brightest from `FAR_RAD` on. A Gaussian belongs to the joint that moves it most; hands and face
+    to the arm and the head."""
+    region = torch.zeros(len(avatar.parents))
+    for name, joints in REGIONS.items():
+        region[list(joints)] = distance.get(name, 0.0)
+    for j, up in enumerate(avatar.parents):
+        if j > LAST_BODY_JOINT:
+            region[j] = region[up]
+    index, weight = avatar.get_buffer("skin_index"), avatar.get_buffer("skin_weight")
+    strongest = index.gather(1, weight.argmax(1, keepdim=True))[:, 0]
+    return ramp(region.to(weight)[strongest] / FAR_RAD)
 
 
 def ramp(value: Float[Tensor, " n"]) -> Float[Tensor, "n 3"]:

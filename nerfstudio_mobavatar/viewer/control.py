@@ -5,21 +5,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import viser
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.viewer.render_state_machine import RenderAction
 from nerfstudio.viewer.viewer import Viewer
 from nerfstudio.viewer.viewer_elements import ViewerControl
+from numpy import ndarray
 from torch import Tensor
 
 from nerfstudio_mobavatar.images import UndistortMaps, load_image, load_matte
 from nerfstudio_mobavatar.losses import composite
 from nerfstudio_mobavatar.posing.edit import EditedPose
-from nerfstudio_mobavatar.posing.ik import Skeleton
+from nerfstudio_mobavatar.posing.ik import Skeleton, world_joints
 
 from .panel import Panel
 from .session import PoseSession
 from .skeleton import VISER_PER_METRE, SkeletonScene
-from .views import CAPTURED, View, Views, beside
+from .views import CAPTURED, Views, beside
 
 if TYPE_CHECKING:
     from nerfstudio_mobavatar.model import MobavatarModel
@@ -27,12 +29,13 @@ if TYPE_CHECKING:
 
 class PoseControl(ViewerControl):
     """nerfstudio finds it as an attribute of the model and calls `_setup` once per viewer. Without a viewer it does
-    nothing: `pose_for` is None, `outputs` is empty."""
+    nothing: `asks` is False."""
 
-    def __init__(self, model: "MobavatarModel") -> None:
-        self._model = model
+    def __init__(self, model: "MobavatarModel", hand_mean: ndarray) -> None:
+        """`hand_mean` [30, 3]: the body's relaxed hands, for motion files without fingers."""
+        self.model, self.hand_mean = model, hand_mean
         self.session = PoseSession(self.frame_pose)
-        self.views = Views(model.avatar, model.training_poses, model.config.correctives)
+        self.views = Views(model)
         self.losses: dict[str, Tensor] = {}
         """Of the last training step, detached."""
         self.camera: str | None = None
@@ -50,20 +53,20 @@ class PoseControl(ViewerControl):
         self.session.listen(self.panel.changed)
         self.session.listen(self.rerender)
         # the frame that is shown while nothing is posed by hand
-        for element in (self._model.viewer_frame, viewer.control_panel._time):
+        for element in (self.model.viewer_frame, viewer.control_panel._time):
             if element.gui_handle is not None:
                 element.gui_handle.on_update(lambda _: self._frame_changed())
-        viewer.viser_server.on_client_connect(lambda _: self.skeleton_scene.sync())
+        viewer.viser_server.on_client_connect(self._connected)
 
     def skeleton(self) -> Skeleton:
         """Rest joints as the model has them now."""
-        rest = self._model.avatar.get_buffer("joint_rest").detach().cpu().numpy().astype(np.float64)
-        return Skeleton(rest, self._model.avatar.parents)
+        rest = self.model.avatar.get_buffer("joint_rest").detach().cpu().numpy().astype(np.float64)
+        return Skeleton(rest, self.model.avatar.parents)
 
     def frame_row(self) -> int:
         """Row of the fit that the viewer shows while nothing is posed by hand."""
-        chosen = int(self._model.viewer_frame.value)
-        last = len(self._model.get_buffer("fit_pose")) - 1
+        chosen = int(self.model.viewer_frame.value)
+        last = len(self.model.get_buffer("fit_pose")) - 1
         if chosen >= 0 or self._viewer is None:
             return max(chosen, 0)
         return min(max(round(self._viewer.control_panel.time * last), 0), last) if self._viewer.include_time else 0
@@ -71,48 +74,64 @@ class PoseControl(ViewerControl):
     def frame_pose(self, row: int | None = None) -> EditedPose:
         """The fit's pose of a row."""
         row = self.frame_row() if row is None else row
-        buffers = (self._model.get_buffer(f"fit_{name}")[row] for name in ("pose", "transl", "expression"))
+        buffers = (self.model.get_buffer(f"fit_{name}")[row] for name in ("pose", "transl", "expression"))
         pose, transl, expression = (x.detach().cpu().numpy().astype(np.float64) for x in buffers)
         return EditedPose(pose, transl, expression)
 
-    def is_viewers(self, camera: Cameras) -> bool:
+    def asks(self, camera: Cameras) -> bool:
         """Whether the viewer asks, and not an evaluation during training: pictures of the capture know their row."""
         return self._viewer is not None and "pose_row" not in (camera.metadata or {})
 
-    def pose_for(self, camera: Cameras) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Pose, translation and expression made by hand for a viewer's camera; None: show a frame."""
-        edited = self.session.shown
-        if edited is None or not self.is_viewers(camera):
-            return None
-        like = self._model.get_buffer("fit_pose")
-        values = (edited.pose, edited.transl, edited.expression)
-        pose, transl, expression = (torch.from_numpy(x).to(like) for x in values)
+    def pose_for(self, camera: Cameras) -> tuple[Tensor, Tensor, Tensor]:
+        """Pose, translation and expression that the viewer shows: the one made by hand, else the row of the slider,
+        else that of the camera's time."""
+        edited, model = self.session.shown, self.model
+        if edited is not None:
+            like = model.get_buffer("fit_pose")
+            pose, transl, expression = (
+                torch.from_numpy(x).to(like) for x in (edited.pose, edited.transl, edited.expression)
+            )
+            return pose, transl, expression
+        chosen = int(model.viewer_frame.value)
+        row = chosen if chosen >= 0 else int(model.row_of(camera))
+        pose, transl, expression = (model.get_buffer(f"fit_{name}")[row] for name in ("pose", "transl", "expression"))
         return pose, transl, expression
 
-    def outputs(self, camera: Cameras, view: View) -> dict[str, Tensor]:
-        """The extra pictures for a viewer's camera; nothing for others."""
+    def outputs(self, camera: Cameras, T_cam_world: Tensor, K: Tensor, width: int, height: int) -> dict[str, Tensor]:
+        """All pictures of a viewer's camera (also given with OpenCV axes); those of `views.NAMES` are drawn where one
+        of them is looked at."""
         viewer = self._viewer
-        if viewer is None or not self.is_viewers(camera):
-            return {}
+        assert viewer is not None, "asked without a viewer; see asks()"
+        view = self.views.view(self.pose_for(camera), T_cam_world, K, width, height)
         panel = viewer.control_panel
         wanted = {panel.output_render} | ({panel.split_output_render} if panel.split else set())
-        out = self.views.outputs(view, wanted)
+        out = view.outputs | self.views.outputs(view, wanted)
         if CAPTURED in wanted:
-            out[CAPTURED] = self._captured_beside_rendered(viewer, *view.rgb.shape[:2])
+            out[CAPTURED] = self._captured_beside_rendered(viewer.current_camera_idx, *view.outputs["rgb"].shape[:2])
         return out
 
-    def capture_cameras(self) -> list[str]:
-        return [view.name for view in self._model.kwargs["metadata"]["views"]]
+    def before_pruning(self) -> None:
+        """Keep the avatar for the comparison, where somebody may look at it."""
+        if self._viewer is not None:
+            self.views.keep_before_pruning()
 
-    def _captured_beside_rendered(self, viewer: Viewer, height: int, width: int) -> Tensor:
-        """The frame's picture of one captured camera, and the avatar in that camera and the frame's pose."""
-        metadata, row = self._model.kwargs["metadata"], self.frame_row()
+    def capture_cameras(self) -> list[str]:
+        return [view.name for view in self.model.kwargs["metadata"]["views"]]
+
+    def _captured_beside_rendered(self, clicked: int, height: int, width: int) -> Tensor:
+        """The frame's picture of one captured camera (the panel's choice, else that of the training picture number
+        `clicked`), and the avatar in that camera and the frame's pose."""
+        metadata, row = self.model.kwargs["metadata"], self.frame_row()
         images, names = metadata["images"], self.capture_cameras()
-        clicked = images[viewer.current_camera_idx].camera
-        number = names.index(self.camera) if self.camera in names else clicked
+        number = names.index(self.camera) if self.camera in names else images[clicked].camera
         view = metadata["views"][number]
-        image = next((i for i in self._model.capture.images if i.camera == number and i.frame == row), None)
-        rendered = self._model.render_view(row, view)
+        image = next((i for i in self.model.capture.images if i.camera == number and i.frame == row), None)
+        T, K = (torch.from_numpy(x).float().to(self.model.device)[None] for x in (view.T_cam_world, view.K))
+        if self.model.corrections is not None:
+            T = self.model.corrections.cameras(T, torch.tensor([number], device=self.model.device))
+        rows = (self.model.get_buffer(f"fit_{name}")[row] for name in ("pose", "transl", "expression"))
+        pose, transl, expression = rows
+        rendered = self.views.view((pose, transl, expression), T, K, view.width, view.height).outputs["rgb"]
         if image is None:
             return beside(torch.ones_like(rendered), rendered, height, width)
         known, picture = self._picture
@@ -131,13 +150,13 @@ class PoseControl(ViewerControl):
         if viewer is None or not viewer.ready:
             return
         if not self.panel.player.playing:
-            viewer.last_move_time = time.time()
+            viewer.last_move_time = time.time()  # pyright: ignore[reportAttributeAccessIssue]
         for number, client in viewer.viser_server.get_clients().items():
             machine = viewer.render_statemachines.get(number)
             if machine is not None and client.camera._state.update_timestamp != 0.0:  # it has said where it looks from
                 machine.action(RenderAction("move", viewer.get_camera_state(client)))
 
-    def move_cameras(self, step: np.ndarray) -> None:
+    def move_cameras(self, step: ndarray) -> None:
         """Move the eye of every tab by `step` metres."""
         if self._viewer is None:
             return
@@ -146,9 +165,31 @@ class PoseControl(ViewerControl):
                 with client.atomic():
                     client.camera.position = client.camera.position + VISER_PER_METRE * step
 
+    def look(self, client: viser.ClientHandle | None) -> None:
+        """Turn a tab's eye to the whole person, from the side of the capture's first camera and far enough away."""
+        if client is None:
+            return
+        edited, skeleton = self.session.now(), self.skeleton()
+        joints = world_joints(skeleton, edited.pose, edited.transl)[1]
+        middle = 0.5 * (joints.min(0) + joints.max(0))
+        view = self.model.kwargs["metadata"]["views"][0]
+        towards = -view.T_cam_world[:3, :3].T @ view.T_cam_world[:3, 3] - middle
+        up = np.array(self.model.capture.up)
+        towards -= (towards @ up) * up
+        distance = 0.75 * np.linalg.norm(joints.max(0) - joints.min(0)) / np.tan(0.5 * client.camera.fov)
+        eye = middle + towards / max(float(np.linalg.norm(towards)), 1e-6) * distance
+        with client.atomic():
+            client.camera.up_direction = up
+            client.camera.position = VISER_PER_METRE * eye
+            client.camera.look_at = VISER_PER_METRE * middle
+
+    def _connected(self, client: viser.ClientHandle) -> None:
+        self.skeleton_scene.sync()
+        self.look(client)
+
     def training_state(self) -> dict[str, Any]:
         """For the panel: the model, and the losses of the last step as numbers."""
-        return {"model": self._model, "losses": {name: float(value) for name, value in self.losses.items()}}
+        return {"model": self.model, "losses": {name: float(value) for name, value in self.losses.items()}}
 
     def _select(self, joint: int) -> None:
         self.skeleton_scene.select(joint)

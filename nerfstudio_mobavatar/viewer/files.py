@@ -1,5 +1,4 @@
-"""A pose to and from a file: `.pose.json` of one frame, or one frame of any motion that `mobavatar convert-pose` reads.
-"""
+"""A pose to and from a file: `.pose.json` of one frame, or one frame of any motion that `convert-pose` reads."""
 
 from pathlib import Path
 

@@ -50,7 +50,7 @@ class Panel:
             tabs = self._gui.add_tab_group()
         with tabs.add_tab("Pose"):
             self._pose_tab()
-        with tabs.add_tab("Hands and face"):
+        with tabs.add_tab("Face, hands"):
             self._hands_and_face_tab()
         with tabs.add_tab("Motion"):
             self._motion_tab()
@@ -87,8 +87,8 @@ class Panel:
     def _pose_tab(self) -> None:
         gui = self._gui
         self._slider_lock = threading.RLock()
-        edits = gui.add_button_group("Edit", ("Undo", "Redo", "Mirror", "Rest"))
-        edits.on_click(lambda event: self._edit_button(event.target.value))
+        for label, names in (("History", ("Undo", "Redo")), ("Whole pose", ("Mirror", "Rest"))):
+            gui.add_button_group(label, names).on_click(lambda event: self._edit_button(event.target.value))
         follow = gui.add_button("Follow frames", hint="Show the capture's frames again; Undo brings the pose back")
         follow.on_click(lambda _: self._stop_and(self._session.follow_frames))
         self.bones = gui.add_checkbox("Skeleton", False, hint="Click a joint, then turn it by its rings")
@@ -103,7 +103,8 @@ class Panel:
         self._angles_folder = gui.add_folder("Angles (degrees)")
         self._angle_handles: list[Any] = []
         self._joint_sliders()
-        self._copy_row = gui.add_number("Frame to copy", 0, min=0, max=len(self._control._model.capture.frames) - 1)
+        self._copy_row = gui.add_number("Frame to copy", 0, min=0, max=len(self._control.model.capture.frames) - 1)
+        gui.add_button("Look at the person").on_click(lambda event: self._control.look(event.client))
         gui.add_button("Copy pose from frame").on_click(lambda _: self._stop_and(self._copy_frame))
 
     def _hands_and_face_tab(self) -> None:
@@ -119,14 +120,14 @@ class Panel:
         self._angle_slider("Eyes up and down", ("left_eye", "right_eye"), 0)
         self._angle_slider("Eyes left and right", ("left_eye", "right_eye"), 1)
         with self._gui.add_folder("Expression"):
-            for i in range(self._control._model.get_buffer("fit_expression").shape[1]):
+            for i in range(self._control.model.get_buffer("fit_expression").shape[1]):
                 self._slider(
                     f"Expression {i + 1}", (-EXPRESSION_RANGE, EXPRESSION_RANGE, 0.05),
                     lambda e, i=i: float(e.expression[i]), lambda e, v, i=i: _with_expression(e, i, v),
                 )  # fmt: skip
 
     def _motion_tab(self) -> None:
-        gui, frames = self._gui, len(self._control._model.capture.frames)
+        gui, frames = self._gui, len(self._control.model.capture.frames)
         self.source = gui.add_markdown("")
         self._first = gui.add_number("First frame", 0, min=0, max=frames - 1)
         self._last = gui.add_number("Last frame", frames - 1, min=0, max=frames - 1)
@@ -135,7 +136,11 @@ class Panel:
                                         ".bvh, .pkl, .pt")  # fmt: skip
         gui.add_button("Load motion file").on_click(lambda event: self._guarded(event.client, self._load_motion_path))
         upload = gui.add_upload_button("Upload motion")
-        upload.on_upload(lambda event: self._guarded(event.client, lambda: self._uploaded(upload.value, True)))
+        upload.on_upload(
+            lambda event: self._guarded(
+                event.client, lambda: self._uploaded(upload.value.name, upload.value.content, True)
+            )
+        )
         buttons = gui.add_button_group("Player", ("Play", "Pause"))
         buttons.on_click(lambda event: self.player.play() if event.target.value == "Play" else self.player.pause())
         self._scrub_folder = gui.add_folder("Position")
@@ -153,9 +158,15 @@ class Panel:
         self.path = gui.add_text("Pose file", "avatar.pose.json", hint="A path on the machine that trains")
         gui.add_button("Save pose").on_click(lambda event: self._guarded(event.client, self.save))
         gui.add_button("Load pose").on_click(lambda event: self._guarded(event.client, self._load_pose_path))
-        gui.add_button("Download pose").on_click(lambda event: self._guarded(event.client, lambda: self._send(event.client)))
+        gui.add_button("Download pose").on_click(
+            lambda event: self._guarded(event.client, lambda: self._send(event.client))
+        )
         upload = gui.add_upload_button("Upload pose")
-        upload.on_upload(lambda event: self._guarded(event.client, lambda: self._uploaded(upload.value, False)))
+        upload.on_upload(
+            lambda event: self._guarded(
+                event.client, lambda: self._uploaded(upload.value.name, upload.value.content, False)
+            )
+        )
 
     def _look_tab(self) -> None:
         gui = self._gui
@@ -177,7 +188,7 @@ class Panel:
     ) -> Any:  # fmt: skip
         """A slider that shows `read` of the pose and writes into it."""
         low, high, step = span
-        now = float(np.clip(read(self._session.now()), low, high))
+        now = round(float(np.clip(read(self._session.now()), low, high)), 2)
         handle = self._gui.add_slider(label, low, high, step, now)
         edited = lambda: self._session.edit(lambda e: write(e, float(handle.value)), ("slider", label))  # noqa: E731
         handle.on_update(self._by_hand(lambda: self._stop_and(edited)))
@@ -218,8 +229,8 @@ class Panel:
         with self._slider_lock:
             for handle, read in self._sliders:
                 value = float(read(edited))
-                if abs(value - float(handle.value)) > 1e-3:
-                    handle.value = value
+                if abs(value - float(handle.value)) > 0.006:
+                    handle.value = round(value, 2)
         self._say_status()
 
     # --- actions ----------------------------------------------------------------------------------------------------
@@ -243,12 +254,12 @@ class Panel:
         first, last = sorted((int(self._first.value), int(self._last.value)))
         rows = [self._control.frame_pose(row) for row in range(first, last + 1)]
         arrays = [np.stack([getattr(r, key) for r in rows]) for key in ("pose", "transl", "expression")]
-        fps = self._control._model.capture.fps
+        fps = self._control.model.capture.fps
         self.take(Motion(*arrays, fps=fps, up="y"), f"Training frames {first} to {last}")
 
     def _load(self, path: Path) -> Motion:
         control = self._control
-        return files.load_motion(path, control.skeleton(), control._model.capture.up, control._model.hand_mean)
+        return files.load_motion(path, control.skeleton(), control.model.capture.up, control.hand_mean)
 
     def _load_motion_path(self) -> None:
         path = Path(self.motion_path.value).expanduser()
@@ -260,10 +271,10 @@ class Panel:
     def _show_first(self, motion: Motion) -> None:
         self._stop_and(lambda: self._session.edit(lambda e: files.frame_of(motion, 0, e)))
 
-    def _uploaded(self, file: viser.UploadedFile, is_motion: bool) -> None:
+    def _uploaded(self, name: str, content: bytes, is_motion: bool) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / Path(file.name).name
-            path.write_bytes(file.content)
+            path = Path(folder) / Path(name).name
+            path.write_bytes(content)
             motion = self._load(path)
         self.take(motion, path.name) if is_motion else self._show_first(motion)
 

@@ -66,7 +66,8 @@ class MotionPlayer:
 
     def pause(self) -> None:
         """Stop after the step that is being taken."""
-        self._run = None
+        with self._lock:
+            self._run = None
 
     def join(self, seconds: float) -> bool:
         """Wait for the thread to end; whether it has."""
@@ -82,15 +83,18 @@ class MotionPlayer:
                 time.sleep(1 / MAX_UPDATES_PER_SECOND)
                 now = time.monotonic()
                 with self._lock:
-                    self._row, ended = advanced(self._row, (now - last) * motion.fps * self.speed, len(motion), self.loop)
+                    if self._run is not run:  # paused meanwhile: the row is what is shown
+                        break
+                    step = (now - last) * motion.fps * self.speed
+                    self._row, ended = advanced(self._row, step, len(motion), self.loop)
                 last = now
-                if self._run is run:
-                    self._show(motion, self.row, run)
+                self._show(motion, self.row, run)
                 if ended:
                     break
         finally:
-            if self._run is run:
-                self._run = None
+            with self._lock:
+                if self._run is run:
+                    self._run = None
         self._moved(self.row)
 
     def _show(self, motion: Motion, row: int, gesture: object) -> None:

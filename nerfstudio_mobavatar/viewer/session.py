@@ -41,9 +41,7 @@ class PoseSession:
         """Call `listener` after every change, in the thread that made it, outside the lock."""
         self._listeners.append(listener)
 
-    def edit(
-        self, change: Callable[[EditedPose], EditedPose], handle: object = None, gesture: object = None
-    ) -> None:
+    def edit(self, change: Callable[[EditedPose], EditedPose], handle: object = None, gesture: object = None) -> None:
         """Replace the pose by `change` of it. Edits of one `gesture`, and moves of the same `handle` shortly after one
         another, are one step of undo; without either an edit is a step of its own. Where `change` raises, nothing has
         changed."""

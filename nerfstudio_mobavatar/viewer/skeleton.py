@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import viser
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt32
 from numpy import ndarray
 
 from nerfstudio_mobavatar.motion.joint_names import NAMES
@@ -29,9 +29,7 @@ JOINT_RADIUS_M, FINGER_RADIUS_M = 0.014, 0.005
 FIRST_FINGER = 25
 
 
-def bone_mesh(
-    skeleton: Skeleton, joint: int
-) -> tuple[Float[ndarray, "v 3"], Int[ndarray, "f 3"]]:
+def bone_mesh(skeleton: Skeleton, joint: int) -> tuple[Float[ndarray, "v 3"], UInt32[ndarray, "f 3"]]:
     """A joint's ball (an octahedron) and slender bones to its children, in viser units and the joint's own frame."""
     radius = FINGER_RADIUS_M if joint >= FIRST_FINGER - 3 else JOINT_RADIUS_M
     pieces = [_octahedron(np.zeros(3), np.array([0, radius, 0]), radius, np.array([0, -radius, 0]))]
@@ -78,11 +76,26 @@ class SkeletonScene:
         self._settling: threading.Timer | None = None
         scene = server.scene
         self._root = scene.add_frame(f"{ROOT}/skeleton", show_axes=False, visible=False)
-        look = dict(depth_test=False, disable_sliders=True, line_width=3.0, visible=False)
-        self.gizmo = scene.add_transform_controls(f"{ROOT}/turn", scale=1.6, disable_axes=True, **look)
+        self.gizmo = scene.add_transform_controls(
+            f"{ROOT}/turn",
+            scale=2.5,
+            line_width=4.0,
+            disable_axes=True,
+            disable_sliders=True,
+            depth_test=False,
+            visible=False,
+        )
         self.gizmo.on_update(lambda _: self._turn())
         self.handles = {
-            name: scene.add_transform_controls(f"{ROOT}/drag_{name}", scale=0.9, disable_rotations=True, **look)
+            name: scene.add_transform_controls(
+                f"{ROOT}/drag_{name}",
+                scale=1.8,
+                line_width=4.0,
+                disable_sliders=True,
+                disable_rotations=True,
+                depth_test=False,
+                visible=False,
+            )
             for name in (*LIMBS, "pelvis")
         }
         for name, handle in self.handles.items():

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -11,8 +11,12 @@ from torch import Tensor
 
 from nerfstudio_mobavatar.avatar import Avatar, AvatarOutput
 from nerfstudio_mobavatar.gaussians import PosedGaussians
+from nerfstudio_mobavatar.render import Rendered, rasterize
 
 from . import colours
+
+if TYPE_CHECKING:
+    from nerfstudio_mobavatar.model import MobavatarModel
 
 CAPTURED = "captured beside rendered"
 BEFORE_PRUNING = "before pruning"
@@ -20,50 +24,67 @@ NAMES = (
     "parts", "nodes", "kept blendshapes", "corrective magnitude", "node motion", "distance from training",
     "without correctives", BEFORE_PRUNING, CAPTURED,
 )  # fmt: skip
-MAX_TRAINED = 200
-"""Training frames that the distance looks at, evenly spread."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What the renderer has already: the pose, the posed avatar, and how to draw other Gaussians the same way."""
+    """One pose in one camera, and how to draw other Gaussians the same way."""
 
     pose: tuple[Tensor, Tensor, Tensor]
     """Axis-angle [55, 3], translation [3], expression [e]."""
+    inputs: Float[Tensor, " 73"] | None
+    """What the part networks get, where it is not the pose itself."""
     posed: AvatarOutput
-    rgb: Float[Tensor, "h w 3"]
-    draw: Callable[[PosedGaussians], Float[Tensor, "h w 3"]]
+    outputs: dict[str, Float[Tensor, "h w c"]]
+    """nerfstudio's own: rgb, accumulation, depth."""
+    draw: Callable[[PosedGaussians], Rendered]
 
 
 class Views:
-    """Draws the chosen extra pictures of one avatar."""
+    """Draws one model's avatar for the viewer."""
 
-    def __init__(
-        self, avatar: Avatar, training_poses: Callable[[], list[tuple[Tensor, Tensor]]], uses_correctives: bool
-    ) -> None:
-        self._avatar, self._training_poses, self._uses_correctives = avatar, training_poses, uses_correctives
+    def __init__(self, model: "MobavatarModel") -> None:
+        self._model = model
         self._before: Avatar | None = None
 
     @torch.no_grad()
     def keep_before_pruning(self) -> None:
         """Remember the avatar as it is now, to compare it with the pruned one."""
-        self._before = copy.deepcopy(self._avatar)
+        self._before = copy.deepcopy(self._model.avatar).eval()  # pruning happens while training
+
+    @torch.no_grad()
+    def view(
+        self, pose: tuple[Tensor, Tensor, Tensor], T_cam_world: Tensor, K: Tensor, width: int, height: int
+    ) -> View:
+        """The avatar in a pose, as evaluation and exported files draw it, over white. One camera, OpenCV axes."""
+        model = self._model
+        inputs = model.safe_inputs(pose[0], pose[2]) if model.config.pose_safety else None
+        posed = model.avatar(*pose, model.config.correctives, inputs=inputs)
+        white = torch.ones(3, device=T_cam_world.device)
+
+        def draw(gaussians: PosedGaussians) -> Rendered:
+            return rasterize(gaussians, T_cam_world, K, width, height, white, model.backend)
+
+        drawn = draw(posed.gaussians)
+        outputs = {"rgb": drawn.rgb[0], "accumulation": drawn.alpha[0], "depth": drawn.depth[0]}
+        return View(pose, inputs, posed, outputs, draw)
 
     def outputs(self, view: View, wanted: Collection[str]) -> dict[str, Float[Tensor, "h w 3"]]:
         """One picture per name; those that nobody looks at are the plain one."""
-        return {
-            name: self._picture(name, view) if name in wanted and name != CAPTURED else view.rgb for name in NAMES
-        }
+        plain = view.outputs["rgb"]
+        return {name: self._picture(name, view) if name in wanted and name != CAPTURED else plain for name in NAMES}
 
     def _picture(self, name: str, view: View) -> Float[Tensor, "h w 3"]:
         if name == "without correctives":
-            return view.draw(self._avatar(*view.pose, False).gaussians)
+            return view.draw(self._model.avatar(*view.pose, False).gaussians).rgb[0]
         if name == BEFORE_PRUNING:
-            return view.rgb if self._before is None else view.draw(self._before(*view.pose).gaussians)
-        return view.draw(replace(view.posed.gaussians, colors=self._colours(name, view)))
+            if self._before is None:
+                return view.outputs["rgb"]
+            return view.draw(self._before(*view.pose, inputs=view.inputs).gaussians).rgb[0]
+        return view.draw(replace(view.posed.gaussians, colors=self._colours(name, view))).rgb[0]
 
     def _colours(self, name: str, view: View) -> Float[Tensor, "n 3"]:
-        avatar = self._avatar
+        avatar = self._model.avatar
         if name == "parts":
             return colours.parts(avatar)
         if name == "nodes":
@@ -74,10 +95,7 @@ class Views:
             return colours.node_motion(avatar, view.posed.node_displacement)
         if name == "corrective magnitude":
             return colours.corrective_size(avatar, view.posed.correctives)
-        poses = self._training_poses()
-        trained = torch.stack([avatar.features(*pose) for pose in poses[:: -(-len(poses) // MAX_TRAINED)]])
-        here = avatar.features(view.pose[0], view.pose[2])
-        return colours.part_distance(here, trained, avatar.get_buffer("part"))
+        return colours.pose_distance(avatar, self._model.pose_distance(view.pose[0], view.pose[2]))
 
 
 def beside(left: Tensor, right: Tensor, height: int, width: int) -> Float[Tensor, "height width 3"]:
@@ -100,4 +118,6 @@ def stage_of(model: Any) -> str:
         return "stage 2: fine-tuning after pruning"
     if model.step < model.config.warmup_fraction * model.total_steps:
         return "warm-up: correctives off"
-    return f"stage 1: all correctives, pruning at step {model.prune_step:,}" if model.total_steps else "not trained here"
+    return (
+        f"stage 1: all correctives, pruning at step {model.prune_step:,}" if model.total_steps else "not trained here"
+    )
