@@ -1,5 +1,7 @@
 """Training through nerfstudio's own trainer on a tiny capture: it learns, prunes, resumes exactly, loads everywhere."""
 
+from typing import Any
+
 import pytest
 import torch
 from nerfstudio.utils.eval_utils import eval_setup
@@ -59,7 +61,8 @@ def test_checkpoints_hold_nothing_but_tensors_and_numbers(finished):
 
 def test_the_loss_falls(mini_capture, tmp_path):
     config = tiny_config(mini_capture, tmp_path, steps=60)
-    config.pipeline.model.avatar.num_gaussians = 1000
+    model: Any = config.pipeline.model
+    model.avatar.num_gaussians = 1000
     config.steps_per_save = 100
     config.save_config()
     trainer = config.setup(local_rank=0, world_size=1)
@@ -79,7 +82,8 @@ def test_the_loss_falls(mini_capture, tmp_path):
 
 def test_the_baseline_has_no_correctives_and_is_not_pruned(mini_capture, tmp_path):
     config = tiny_config(mini_capture, tmp_path)
-    config.pipeline.model.correctives = False
+    baseline: Any = config.pipeline.model
+    baseline.correctives = False
     config.steps_per_save = 100
     model = model_of(run(config))
     assert not model.avatar.is_pruned
@@ -91,7 +95,7 @@ def test_eval_tools_load_the_run_and_keep_the_splits_apart(finished):
     config_path = finished.base_dir / "config.yml"
     _, pipeline, path, step = eval_setup(config_path, test_mode="test")
     assert step == STEPS - 1 and path.name == f"step-{STEPS - 1:09d}.ckpt"
-    metrics = pipeline.get_average_eval_image_metrics()
+    metrics: Any = pipeline.get_average_eval_image_metrics()
     for tag in ("novel_view", "novel_pose"):
         for key in ("psnr", "ssim", "psnr_crop", "ssim_crop"):
             assert 0 < metrics[f"{tag}/{key}"] < 60
@@ -103,7 +107,7 @@ def test_the_row_is_the_pictures_own_or_the_times(finished):
     loader = finished.pipeline.datamanager.fixed_indices_eval_dataloader
     camera, batch = loader.get(0)
     assert int(model.row_of(camera)) == batch["pose_row"]
-    last = len(model.fit_pose) - 1
+    last = len(model.get_buffer("fit_pose")) - 1
     camera.metadata = {"cam_idx": 0}
     camera.times = torch.tensor([[1.0]])
     assert int(model.row_of(camera)) == last
@@ -125,7 +129,8 @@ def test_torch_leaves_cores_to_the_loaders_on_a_cpu(mini_capture, tmp_path, monk
     try:
         torch.set_num_threads(8)
         config = tiny_config(mini_capture, tmp_path)
-        config.pipeline.datamanager.num_workers = 2
+        manager: Any = config.pipeline.datamanager
+        manager.num_workers = 2
         config.setup(local_rank=0, world_size=1).setup()
         assert torch.get_num_threads() == 4
     finally:
