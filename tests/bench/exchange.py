@@ -3,8 +3,8 @@
     python -m tests.bench.exchange --bundle docs/sample --size 512 --frames 3
 
 Pictures are drawn by the torch rasteriser, from what was read and from the avatar file, and compared on the person's
-crop. splat-transform reads `.ply`, `.sog` and `.spz`, pygltflib `.glb`; `.npz` is read back by our own reader (the tests
-have an independent one). Seconds are those of the whole command, start of Python included, median of three.
+crop. splat-transform reads `.ply`, `.sog` and `.spz`, pygltflib `.glb`; `.npz` is read back by our own reader (the
+tests have an independent one). Seconds are those of the whole command, start of Python included, median of three.
 """
 
 import argparse
