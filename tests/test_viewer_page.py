@@ -138,7 +138,7 @@ def test_a_pose_outside_of_training_is_told(still: AvatarPage, site: Path) -> No
 def test_canvas_shows_what_read_pixels_reads(still: AvatarPage) -> None:
     black, white = (still.read_pixels(SIZE, SIZE, (x, x, x))[..., :3].astype(int) for x in (0.0, 1.0))
     opaque = np.abs(black - white).max(-1) == 0
-    opaque[180:] = False  # behind the controls
+    opaque[:100] = opaque[180:] = False  # behind the readout and the controls
     assert opaque.sum() > 500
     shown = still.screenshot().astype(int)
     off = np.abs(shown - black)[opaque]
