@@ -67,6 +67,7 @@ async function buildBench() {
   const build = (name, options) =>
     esbuild.build({ ...common, ...options, entryPoints: [`../../tests/bench/${name}.ts`], format: "esm" });
   await build("dawn", { outfile: "build/dawn.mjs", platform: "node" });
+  await build("ik", { outfile: "build/ik.mjs", platform: "node" });
   await build("ours", { outfile: "build/ours.js" });
 }
 
