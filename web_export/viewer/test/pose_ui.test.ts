@@ -35,6 +35,13 @@ test("a link gives the pose back to 0.007 degrees, and is short", () => {
   close(back.expression, start.expression, 0.5 / 4096);
 });
 
+test("a link leaves out joints that are zero", () => {
+  const few = { ...start, pose: start.pose.map((v, j): Vector => (j === 5 || j === 54 ? v : [0, 0, 0])) };
+  few.pose[54] = [0.1, 0, -0.2];
+  close(decodePose(encodePose(few)).pose.flat(), few.pose.flat(), 0.5 / 4096 + 1e-9);
+  assert.ok(encodePose(few).length < 60);
+});
+
 test("a link holds large numbers as the same rotation", () => {
   const turns: Vector = [0, 9, 0];
   const back = decodePose(encodePose({ ...start, pose: start.pose.map((v, j) => (j === 5 ? turns : v)) }));
@@ -47,6 +54,7 @@ test("a broken link says what is wrong with it", () => {
   const cases: [string, RegExp][] = [
     [text.slice(0, -4), /expected \d+ bytes, found \d+/],
     [text.slice(0, 40) + other + text.slice(41), /checksum/],
+    [text.slice(0, 40) + text.slice(44, 48) + text.slice(40, 44) + text.slice(48), /checksum/], // bytes in another order
     [`C${text.slice(1)}`, /expected version 1, found 9/],
     ["", /letters, digits/],
     ["a b", /letters, digits/],
@@ -59,6 +67,7 @@ test("a broken link says what is wrong with it", () => {
 
 test("a frame of a file survives editing", () => {
   const frame = toFrame(skeleton, start);
+  close(frame.pose.slice(3), start.pose.slice(1).flat(), 1e-6);
   const again = toFrame(skeleton, fromFrame(skeleton, JSON.parse(JSON.stringify(frame)) as PoseFrame));
   for (const key of ["pose", "Th", "expression"] as const) close(again[key]!, frame[key]!, 3e-6);
   close(again.Rh.flat(), frame.Rh.flat(), 3e-6);
