@@ -1,6 +1,5 @@
 """The doctor: what it says about a sound capture, about every way to spoil one, and that its fast paths are right."""
 
-import functools
 import hashlib
 import json
 import os
@@ -20,22 +19,23 @@ import pytest
 from nerfstudio_mobavatar.capture import BodyFit, CaptureError
 from nerfstudio_mobavatar.dataparsers.avatarrex import AvatarReXDataParserConfig
 from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
-from nerfstudio_mobavatar.doctor import files, fix, motion, quick, reading
+from nerfstudio_mobavatar.doctor import files, fix, motion, quick
 from nerfstudio_mobavatar.doctor.command import Doctor
 from nerfstudio_mobavatar.doctor.examination import Examination
 from nerfstudio_mobavatar.doctor.findings import Finding, exit_code, ordered
 from tests import doctor_page
 from tests.corruptions import CAMERAS, FRAMES, TABLE, Corruption, make_sound
+from tests.remembered import remember
 from tests.training_runs import tiny_config
 
 MIN_CORRUPTIONS = 25
 
 
 @pytest.fixture(scope="module", autouse=True)
-def body_read_once() -> Iterator[None]:
-    """The body file takes a third of a second to read; nothing here changes it."""
+def nothing_computed_twice() -> Iterator[None]:
+    """The body file, and silhouettes of the same bodies in the same cameras."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "load_body_for", functools.cache(reading.load_body_for))
+        remember(patch)
         yield
 
 
