@@ -16,6 +16,7 @@ from . import features, losses, metrics, trained_poses, viewer_controls
 from .avatar import Avatar, AvatarConfig, Layout, make_layout
 from .blendshapes import ATTRIBUTES
 from .body_model import Body, load_body
+from .camera_colors import CameraColors
 from .capture import Capture, CaptureError
 from .corrections import FitCorrections
 from .device import Compile, compiled, describe_compile, resolve_compile, upload
@@ -88,6 +89,9 @@ class MobavatarModelConfig(ModelConfig):
     capture on disk stays as it is; a fit that is right already is left alone."""
     refinement: RefineConfig = field(default_factory=RefineConfig)
     """How far the fit may be changed, where `refine` is not "off"."""
+    camera_colors: bool = False
+    """Estimate a gain and an offset per channel for each training camera (exposure, white balance), with mean 1 and 0
+    over the cameras, and compare pictures through them (`camera_colors.py`). Exports have the mean camera's colours."""
     pose_safety: bool = True
     """While evaluating, the part networks' inputs stay where training saw them, as in exported files
     (`trained_poses`)."""
@@ -121,6 +125,7 @@ class MobavatarModel(Model):
         self.corrections: FitCorrections | None = None
         if self.config.refine != "off":
             self.corrections = FitCorrections(capture.fit, len(capture.cameras))
+        self.colors = CameraColors(len(capture.cameras)) if self.config.camera_colors else None
         device = self.kwargs["device"]
         self.backend: Backend = resolve_backend(self.config.rasterizer, torch.device(device))
         CONSOLE.log(describe_backend(self.config.rasterizer, device))
@@ -162,7 +167,14 @@ class MobavatarModel(Model):
                 self.prune(list(optimizers.optimizers.values()), list(optimizers.parameters.values()))
                 pipeline.wrap_again()
 
-        return [TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], before)]
+        def after(step: int) -> None:
+            if self.colors is not None:
+                CONSOLE.log(self.colors.report([c.name for c in self.capture.cameras]), markup=False, highlight=False)
+
+        return [
+            TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], before),
+            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], after),
+        ]
 
     @property
     def prune_step(self) -> int:
@@ -273,6 +285,12 @@ class MobavatarModel(Model):
             posed.gaussians, T_cam_world, K, width, height, background, self.backend, with_depth=not self.training
         )
         outputs: dict[str, Any] = {"rgb": drawn.rgb, "accumulation": drawn.alpha, "depth": drawn.depth}
+        metadata = camera.metadata or {}
+        if self.colors is not None and "pose_row" in metadata:  # the capture's own cameras
+            seen_by = upload(metadata["cam_idx"].flatten(), self.device)
+            outputs["rgb"] = self.colors.apply(drawn.rgb, drawn.alpha, background, seen_by)
+            if self.training:
+                outputs |= {"uncorrected": drawn.rgb, "camera": seen_by}
         if not self.training and len(T_cam_world) == 1:
             outputs = {k: v[0] for k, v in outputs.items()}
         return outputs | {"background": background, "posed": posed} if self.training else outputs
@@ -303,6 +321,9 @@ class MobavatarModel(Model):
             return terms
         if metrics_dict is not None:
             metrics_dict["psnr"] = -10 * torch.log10(error.clamp_min(1e-10))
+        if self.colors is not None:
+            shown, matte = losses.unit_range(image), losses.unit_range(mask)
+            self.colors.update(outputs["uncorrected"], outputs["accumulation"], shown, matte, outputs["camera"])
         posed = outputs["posed"]
         if weights.perceptual_weight > 0 and self.step >= self.config.perceptual_fraction * self.total_steps:
             terms["perceptual"] = weights.perceptual_weight * self.perceptual(
