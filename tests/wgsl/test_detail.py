@@ -20,8 +20,12 @@ FINENESS = 150.0
 
 @pytest.fixture(scope="module")
 def renderer(gpu: None) -> WgpuRenderer:
+    return make_renderer(FINENESS)
+
+
+def make_renderer(fineness: float | None) -> WgpuRenderer:
     built = SyntheticAvatar(num_gaussians=4999, num_parts=9, num_nodes=60, num_kept=400).build()
-    return WgpuRenderer(bundle.encode(replace(built, levels=LEVELS, pixels_per_metre=FINENESS)))
+    return WgpuRenderer(bundle.encode(replace(built, levels=LEVELS, pixels_per_metre=fineness)))
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -51,8 +55,7 @@ def test_a_level_is_the_twins_prefix_enlarged(renderer: WgpuRenderer, number: in
 
 def test_finer_pictures_are_gsplats_to_the_bit(renderer: WgpuRenderer, gpu: None):
     """At 1.5 pixels per training pixel, and in a file that does not say how fine those were."""
-    built = replace(renderer.arrays, pixels_per_metre=None)
-    plain = WgpuRenderer(bundle.encode(built))
+    plain = make_renderer(None)
     T, K = camera(SIZE, SIZE)
     K[0, 0] = K[1, 1] = 1.5 * FINENESS * 2.6
     pictures = []
