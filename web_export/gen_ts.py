@@ -79,6 +79,7 @@ def generate() -> str:
             _constant("MAX_DEFLATE_RATIO", container.MAX_DEFLATE_RATIO, "Deflate cannot expand data further."),
             _constant("COUNT_LIMITS", schema.COUNT_LIMITS, "Counts of every header and the largest that is believed."),
             _constant("MAX_BASIS", schema.MAX_BASIS, "Widest basis."),
+            _constant("MAX_METRES", schema.MAX_METRES, "Farthest place of a Gaussian that is believed."),
             _constant("STEPS", schema.STEPS, "What is rounded to steps."),
             _constant("WHOLES", schema.WHOLES, "What is a share of a whole, in levels that divide this number."),
             _constant("CODINGS", streams.CODINGS, "How the integers of a stream may lie."),

@@ -29,6 +29,7 @@ NUM_JOINTS = 55
 MAX_GAUSSIANS = 1 << 22
 MAX_PARTS = MAX_NODES = 1 << 16
 MAX_BASIS = 1 << 10
+MAX_METRES = 1000000
 COUNT_LIMITS = {
     "num_gaussians": MAX_GAUSSIANS,
     "num_parts": MAX_PARTS,
@@ -135,7 +136,8 @@ def check_counts(header: Any) -> None:
     is_sizes = isinstance(sizes, list) and 2 <= len(sizes) <= 64 and all(_is_count(s, 1, 2 * MAX_BASIS) for s in sizes)
     need(is_sizes, "layer_sizes must be two counts or more")
     for key in ("position_low", "position_high"):
-        need(_is_row(header.get(key), 3), f"{key} must be three numbers")
+        is_place = _is_row(header.get(key), 3) and all(abs(v) <= MAX_METRES for v in header[key])
+        need(is_place, f"{key} must be three numbers of at most {MAX_METRES} metres")
     slope = header.get("leaky_relu_slope")
     need(_is_row([slope], 1), f"leaky_relu_slope is {slope}, expected a number")
     need(isinstance(header.get("meta"), dict), "meta must be an object")

@@ -89,5 +89,17 @@ async function buildHarness() {
   await esbuild.build({ ...common, entryPoints: ["test/gpu.ts"], outfile, format: "iife", globalName: "gpu" });
 }
 
-const builds = { "--package": buildPackage, "--tests": buildTests, "--bench": buildBench, "--sizes": measure, "--harness": buildHarness };
+/** What tests/bench/bundle.py measures in Chromium, as one script of the folder given. */
+async function buildLoad() {
+  const outfile = `${process.argv[3]}/load.js`;
+  await esbuild.build({ ...common, entryPoints: ["../../tests/bench/load.ts"], outfile, format: "iife", globalName: "load" });
+}
+
+/** What tests/bench/fuzz_bundle.py runs, as one module of the folder given. */
+async function buildFuzz() {
+  const outfile = `${process.argv[3]}/fuzz.mjs`;
+  await esbuild.build({ ...common, entryPoints: ["../../tests/bench/fuzz.ts"], outfile, format: "esm", platform: "node" });
+}
+
+const builds = { "--fuzz": buildFuzz, "--load": buildLoad, "--package": buildPackage, "--tests": buildTests, "--bench": buildBench, "--sizes": measure, "--harness": buildHarness };
 await (builds[process.argv[2]] ?? buildPage)();

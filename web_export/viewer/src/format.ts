@@ -13,6 +13,7 @@ import {
   MAGIC,
   MAX_BASIS,
   MAX_HEADER_BYTES,
+  MAX_METRES,
   MAX_PLANES,
   PREAMBLE_BYTES,
   STEPS,
@@ -103,17 +104,17 @@ export interface Avatar {
   readonly sections: Readonly<Record<ArrayName, Uint8Array<ArrayBuffer>>>;
 }
 
-let crcTable: Uint32Array | undefined;
+let crcTable: Int32Array | undefined;
 
 /** CRC-32 as zlib and gzip have it (reflected polynomial 0xEDB88320); `before`: of the bytes that come before. */
 export function crc32(bytes: Uint8Array, before = 0): number {
-  crcTable ??= Uint32Array.from({ length: 256 }, (_, n) => {
+  crcTable ??= Int32Array.from({ length: 256 }, (_, n) => {
     for (let k = 0; k < 8; k++) n = n & 1 ? (n >>> 1) ^ 0xedb88320 : n >>> 1;
     return n;
   });
-  let crc = (before ^ 0xffffffff) >>> 0;
-  for (let i = 0; i < bytes.length; i++) crc = (crcTable[(crc ^ bytes[i]!) & 255]! ^ (crc >>> 8)) >>> 0;
-  return (crc ^ 0xffffffff) >>> 0;
+  let crc = ~before;
+  for (let i = 0; i < bytes.length; i++) crc = crcTable[(crc ^ bytes[i]!) & 255]! ^ (crc >>> 8);
+  return ~crc >>> 0;
 }
 
 /** First bytes of a file as a person can read them. */
@@ -187,7 +188,10 @@ function checkCounts(header: Header): void {
   const sizes = header.layer_sizes;
   const isSizes = Array.isArray(sizes) && sizes.length >= 2 && sizes.length <= 64 && sizes.every((size) => isCount(size, 1, 2 * MAX_BASIS));
   need(isSizes, "layer_sizes must be two counts or more");
-  for (const key of ["position_low", "position_high"] as const) need(isRow(header[key], 3), `${key} must be three numbers`);
+  for (const key of ["position_low", "position_high"] as const) {
+    const isPlace = isRow(header[key], 3) && header[key].every((x) => Math.abs(x) <= MAX_METRES);
+    need(isPlace, `${key} must be three numbers of at most ${MAX_METRES} metres`);
+  }
   need(Number.isFinite(header.leaky_relu_slope), `leaky_relu_slope is ${header.leaky_relu_slope}, expected a number`);
   const range = header.input_range;
   const inputs = sizes[0]!;

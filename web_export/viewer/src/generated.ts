@@ -27,6 +27,9 @@ export const COUNT_LIMITS = {"num_gaussians": 4194304, "num_parts": 65536, "num_
 /** Widest basis. */
 export const MAX_BASIS = 1024 as const;
 
+/** Farthest place of a Gaussian that is believed. */
+export const MAX_METRES = 1000000 as const;
+
 /** What is rounded to steps. */
 export const STEPS = ["rotation", "log_scale", "color", "rotation_basis", "scale_basis", "color_basis", "node_basis"] as const;
 

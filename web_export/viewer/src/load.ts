@@ -12,9 +12,19 @@ export function nameOf(source: unknown): string {
   return decodeURIComponent(new URL(source, location.href).pathname.split("/").pop() || String(source));
 }
 
+/** Bytes in memory as a stream; a Blob would send them to another process and back. */
+export function streamOf(bytes: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array<ArrayBuffer>> {
+  return new ReadableStream({
+    start(controller) {
+      controller.enqueue(bytes);
+      controller.close();
+    },
+  });
+}
+
 async function open(source: AvatarSource, signal?: AbortSignal): Promise<{ stream: ReadableStream<Uint8Array<ArrayBuffer>>; total: number }> {
   if (source instanceof Blob) return { stream: source.stream(), total: source.size };
-  if (source instanceof ArrayBuffer) return open(new Blob([source]));
+  if (source instanceof ArrayBuffer) return { stream: streamOf(new Uint8Array(source)), total: source.byteLength };
   let response: Response;
   try {
     response = await fetch(source, { credentials: "same-origin", signal: signal ?? null });

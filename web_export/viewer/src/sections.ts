@@ -2,6 +2,7 @@
 import { decodeCorrectives, decodeNeutral, type NamedArray, NEUTRAL_STREAMS } from "./decode";
 import { type Bytes, crc32, FormatError, type Header, type SectionEntry } from "./format";
 import { ARRAYS, type ArrayName, MAX_DEFLATE_RATIO, MAX_SECTION_BYTES } from "./generated";
+import { streamOf } from "./load";
 import { arrayBytes, streamShapes } from "./schema";
 import { Slices } from "./slices";
 import { decodeStream, type Stream } from "./streams";
@@ -25,7 +26,7 @@ async function gunzip(stored: Uint8Array<ArrayBuffer>, size: number, name: strin
   }
   const raw = new Uint8Array(size);
   let filled = 0;
-  const reader = new Blob([stored]).stream().pipeThrough(new DecompressionStream("gzip")).getReader();
+  const reader = streamOf(stored).pipeThrough(new DecompressionStream("gzip")).getReader();
   try {
     for (;;) {
       const { done, value } = await reader.read();

@@ -1,0 +1,27 @@
+/** Reads damaged avatar files for tests/bench/fuzz_bundle.py: a file of `uint32 length, bytes` rows in, a JSON list out. */
+import { createHash } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { AvatarFile } from "../../web_export/viewer/src/avatar_file";
+import { ViewerError } from "../../web_export/viewer/src/errors";
+import { ARRAYS, type ArrayName } from "../../web_export/viewer/src/generated";
+
+const [source, target] = process.argv.slice(2) as [string, string];
+const all = new Uint8Array(readFileSync(source));
+const lengths = new DataView(all.buffer, all.byteOffset);
+const found: object[] = [];
+for (let at = 0; at < all.length; ) {
+  const length = lengths.getUint32(at, true);
+  const bytes = all.slice(at + 4, at + 4 + length);
+  at += 4 + length;
+  const started = performance.now();
+  try {
+    const { sections } = await new AvatarFile(bytes.buffer).whole;
+    const hash = createHash("sha256");
+    for (const name of Object.keys(ARRAYS) as ArrayName[]) hash.update(sections[name]);
+    found.push({ sum: hash.digest("hex"), ms: performance.now() - started });
+  } catch (error) {
+    const isOurs = error instanceof ViewerError && error.code !== "internal";
+    found.push({ error: (error as Error).message, is_ours: isOurs, ms: performance.now() - started });
+  }
+}
+writeFileSync(target, JSON.stringify({ files: found, peak_kb: process.resourceUsage().maxRSS }));

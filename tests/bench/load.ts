@@ -1,0 +1,26 @@
+/** Reads an avatar file and fills buffers as the page does, without a picture (tests/bench/bundle.py). */
+import { AvatarFile } from "../../web_export/viewer/src/avatar_file";
+import { GpuContext } from "../../web_export/viewer/src/context";
+import { AvatarModel } from "../../web_export/viewer/src/model";
+
+/** Device and pipelines: there before the file is. */
+export async function prepare(): Promise<GpuContext> {
+  const adapter = (await navigator.gpu.requestAdapter())!;
+  return GpuContext.create(await adapter.requestDevice(), "rgba8unorm");
+}
+
+/** Milliseconds from the file's bytes to the neutral avatar, to the whole one, and to filled buffers. */
+export async function read(context: GpuContext, bytes: ArrayBuffer): Promise<Record<string, number>> {
+  const started = performance.now();
+  const since = () => performance.now() - started;
+  const file = new AvatarFile(bytes);
+  let neutral = 0;
+  file.neutral.then(() => (neutral = since()));
+  const avatar = await file.whole;
+  const decoded = since();
+  const model = await AvatarModel.upload(context, avatar);
+  await context.device.queue.onSubmittedWorkDone();
+  const filled = since();
+  model.dispose();
+  return { neutral, decoded, filled };
+}
