@@ -1,4 +1,4 @@
-"""The two methods that nerfstudio registers (dataparsers: dataparsers/registry.py). Every `ns-*` tool imports this."""
+"""The methods that nerfstudio registers (dataparsers: dataparsers/registry.py). Every `ns-*` tool imports this."""
 
 from typing import Any
 
@@ -59,6 +59,30 @@ mobavatar = MethodSpecification(
         vis="viewer+tensorboard",
     ),
     description="Animatable avatar with pruned local blendshapes, paper scale: 200K Gaussians, 256 parts (GPU).",
+)
+
+mobavatar_fast = MethodSpecification(
+    config=MobavatarTrainerConfig(
+        method_name="mobavatar-fast",
+        steps_per_eval_batch=0,
+        steps_per_eval_image=1000,
+        steps_per_eval_all_images=0,
+        steps_per_save=2000,
+        max_num_iterations=10_000,
+        pipeline=MobavatarPipelineConfig(
+            datamanager=AvatarDataManagerConfig(dataparser=AutoDataParserConfig(max_image_side=1024)),
+            model=MobavatarModelConfig(
+                avatar=AvatarConfig(num_gaussians=100_000, num_nodes=6_000),
+                pruning=PruningConfig(keep_count=10_000),
+                warmup_fraction=0.02,
+                perceptual_fraction=0.3,
+            ),
+        ),
+        optimizers=_optimizers(**RATES),
+        viewer=ViewerConfig(num_rays_per_chunk=1 << 15),
+        vis="viewer+tensorboard",
+    ),
+    description="The same method for a first look: 100K Gaussians, pictures of 1024 px, minutes on a GPU.",
 )
 
 mobavatar_tiny = MethodSpecification(

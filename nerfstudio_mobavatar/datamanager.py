@@ -28,6 +28,7 @@ from nerfstudio_mobavatar.capture import CaptureError
 from nerfstudio_mobavatar.dataparsers.base import nerfstudio_pose
 from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
 from nerfstudio_mobavatar.images import UndistortMaps, load_image, load_matte
+from nerfstudio_mobavatar.step_watch import Shown
 from nerfstudio_mobavatar.stream import StepDataset, StepSampler, init_worker
 
 LAST_STEP = 2**40
@@ -121,7 +122,7 @@ class AvatarDataManagerConfig(FullImageDatamanagerConfig):
     """Pixels of background kept around the person in training crops (after scaling)."""
     num_workers: int | None = None
     """Loading processes per rank. 0: load in the training process. None: the CPU cores this process may use, shared by
-    the ranks, at most 8."""
+    the ranks, at most 12."""
     prefetch_steps: int = 2
     """Steps each worker loads ahead; `num_workers * prefetch_steps` steps of crops are in memory at most."""
     worker_timeout: float = 120.0
@@ -154,6 +155,10 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         self._steps: Iterator[dict[str, Any]] | None = None
         self._next_step = 0
         self._rays_per_batch: int | None = None
+        self.last_shown = Shown(-1, 0, ())
+        """What the last training step looked at."""
+        self.last_size = (0, 0, 0)
+        """Pictures of the last training step: how many, width, height."""
         super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
 
     def create_train_dataset(self) -> AvatarDataset:
@@ -190,7 +195,7 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         if self.config.num_workers is not None:
             return self.config.num_workers
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, min(8, cores // self.world_size))
+        return max(1, min(12, cores // self.world_size))
 
     def _start(self, step: int) -> None:
         """(Re)start the stream at a step; workers of an earlier stream end."""
@@ -218,6 +223,8 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         self.train_count += 1
         count, height, width = sample["image"].shape[:3]
         self._rays_per_batch = count * height * width
+        self.last_shown = Shown(step, int(sample["pose_row"]), tuple(sample["camera"].tolist()))
+        self.last_size = (count, width, height)
         batch = {
             "image": sample["image"].to(self.device, non_blocking=True),
             "mask": sample["mask"].to(self.device, non_blocking=True),

@@ -4,6 +4,7 @@
 `[b, h, w, 3]` in 0..1, masks `[b, h, w, 1]`; both may be uint8 where a function says so.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -69,11 +70,11 @@ def photometric(
     background: Float[Tensor, " 3"],
     edge_band_px: int,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, "b h w 3"]]:
-    """`photometric_l1`, the mean squared error of all pixels (for the PSNR, without gradient) and the target, from one
-    pass over the pictures where it is compiled."""
+    """`photometric_l1`, the sum of squared errors (for the PSNR, without gradient) and the target, from one pass over
+    the pictures where it is compiled. The sum, since the compiler takes a minute over means of changing sizes."""
     target = composite(image, mask, background)
     l1 = photometric_l1(rendered, target, edge_band_weight(mask, edge_band_px))
-    return l1, (rendered.detach() - target).square().mean(), target
+    return l1, (rendered.detach() - target).square().sum(), target
 
 
 def scale_penalty(scales: Float[Tensor, "n 3"], threshold: float) -> Float[Tensor, ""]:
@@ -151,17 +152,22 @@ def square_crop(
 
 
 def square_crops(
-    pixels: Float[Tensor, "b h w 3"], boxes: Int[Tensor, "b 4"], background: Float[Tensor, " 3"], side: int
-) -> Float[Tensor, "b 3 side side"]:
-    """`square_crop` of every picture at once, as products with the interpolation's weights along rows and columns."""
-    length = max(pixels.shape[1:3])
+    pictures: Sequence[Float[Tensor, "b h w 3"]], boxes: Int[Tensor, "b 4"], background: Float[Tensor, " 3"], side: int
+) -> list[Float[Tensor, "b 3 side side"]]:
+    """`square_crop` of every picture of several batches at once, as products with the interpolation's weights along
+    rows and columns."""
+    height, width = pictures[0].shape[1:3]
     y0, y1, x0, x1 = (v[:, None, None] for v in boxes.unbind(1))
     longest = torch.maximum(y1 - y0, x1 - x0)
-    rows = _resize_weights(y0, y1, longest, side, length)[..., : pixels.shape[1]].to(pixels.dtype)
-    columns = _resize_weights(x0, x1, longest, side, length)[..., : pixels.shape[2]].to(pixels.dtype)
-    # of the difference from the background, which is zero where the square reaches beyond the box
-    narrow = torch.bmm(rows, (pixels - background).flatten(2)).unflatten(2, pixels.shape[2:])
-    return torch.einsum("bswc,btw->bcst", narrow, columns) + background[:, None, None]
+    rows = _resize_weights(y0, y1, longest, side, max(height, width))[..., :height].to(background.dtype)
+    columns = _resize_weights(x0, x1, longest, side, max(height, width))[..., :width].to(background.dtype)
+
+    def crop(pixels: Tensor) -> Tensor:
+        # of the difference from the background, which is zero where the square reaches beyond the box
+        narrow = torch.bmm(rows, (pixels - background).flatten(2)).unflatten(2, pixels.shape[2:])
+        return torch.einsum("bswc,btw->bcst", narrow, columns) + background[:, None, None]
+
+    return [crop(pixels) for pixels in pictures]
 
 
 def _resize_weights(low: Tensor, high: Tensor, longest: Tensor, side: int, length: int) -> Float[Tensor, "b side n"]:
@@ -328,9 +334,8 @@ class LpipsPerceptual:
 
     def __call__(self, rendered: Tensor, target: Tensor, boxes: Tensor, background: Tensor) -> Float[Tensor, ""]:
         boxes = upload(boxes, rendered.device)
-        crops = [
-            square_crops(v.to(self._dtype), boxes, background.to(self._dtype), LPIPS_SIDE) for v in (rendered, target)
-        ]
+        pictures = [v.to(self._dtype) for v in (rendered, target)]
+        crops = square_crops(pictures, boxes, background.to(self._dtype), LPIPS_SIDE)
         return self.distance(*(crop.float() for crop in crops)).mean()
 
 

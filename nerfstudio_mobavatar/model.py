@@ -161,11 +161,17 @@ class MobavatarModel(Model):
         if self.corrections is not None and not self.corrections.is_done():  # a checkpoint is loaded by now
             self.refine_fit(self.corrections)
 
+        wrapped_for: bool | None = None
+
         def before(step: int) -> None:
+            nonlocal wrapped_for
             self.step = step
             if self.config.correctives and step >= self.prune_step and not self.avatar.is_pruned:
                 self.prune(list(optimizers.optimizers.values()), list(optimizers.parameters.values()))
-                pipeline.wrap_again()
+                wrapped_for = None
+            if wrapped_for != self.uses_correctives():
+                wrapped_for = self.uses_correctives()
+                pipeline.wrap_again(all_used=wrapped_for)
 
         def after(step: int) -> None:
             if self.colors is not None:
@@ -320,7 +326,7 @@ class MobavatarModel(Model):
         if not self.training:
             return terms
         if metrics_dict is not None:
-            metrics_dict["psnr"] = -10 * torch.log10(error.clamp_min(1e-10))
+            metrics_dict["psnr"] = -10 * torch.log10((error / rgb.numel()).clamp_min(1e-10))
         if self.colors is not None:
             shown, matte = losses.unit_range(image), losses.unit_range(mask)
             self.colors.update(outputs["uncorrected"], outputs["accumulation"], shown, matte, outputs["camera"])

@@ -3,9 +3,13 @@
 from dataclasses import dataclass, field
 
 import torch
-from nerfstudio.engine.optimizers import OptimizerConfig
+from nerfstudio.engine.optimizers import OptimizerConfig, Optimizers
 from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
+from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from .step_watch import not_finite
 
 
 @dataclass
@@ -17,6 +21,26 @@ class FusedAdamConfig(OptimizerConfig):
     """Added to the denominator; far below the second moments of splat gradients."""
     fused: bool = True
     """One fused kernel instead of one per tensor operation."""
+
+
+class SafeOptimizers(Optimizers):
+    """nerfstudio's optimisers, none of which moves in a step with a gradient that is not finite.
+
+    The verdict stays on the device: fused Adam takes it as a tensor, the way a gradient scaler tells it.
+    """
+
+    skipped: Tensor | None = None
+    """1 if the last step was left out, else 0."""
+
+    def optimizer_scaler_step_some(self, grad_scaler: GradScaler, param_groups: list[str]) -> None:
+        if not grad_scaler.is_enabled():  # an enabled one looks for itself
+            optimizers = [self.optimizers[name] for name in param_groups]
+            gradients = [p.grad for o in optimizers for g in o.param_groups for p in g["params"] if p.grad is not None]
+            self.skipped = not_finite(gradients)
+            for optimizer in optimizers:
+                if optimizer.defaults.get("fused"):
+                    optimizer.found_inf = self.skipped
+        super().optimizer_scaler_step_some(grad_scaler, param_groups)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass

@@ -64,15 +64,22 @@ class MobavatarPipeline(VanillaPipeline):
         del wrapper
         gc.collect()  # the wrapper keeps autograd nodes that remember the old shapes, and lives in reference cycles
         super().load_pipeline(loaded_state, step)
-        self._wrap(device_ids)
+        self._wrap(device_ids, all_used=False)
 
-    def wrap_again(self) -> None:
-        """Rebuild the data-parallel wrapper around the model, since its buckets hold the old parameters."""
+    def wrap_again(self, all_used: bool) -> None:
+        """Rebuild the data-parallel wrapper around the model: its buckets hold the old parameters after pruning, and
+        only while some get no gradient (warm-up, the baseline) need it search for them in every step."""
         if isinstance(self._model, DistributedDataParallel):
             device_ids, self._model = self._model.device_ids, self._model.module
-            self._wrap(device_ids)
+            self._wrap(device_ids, all_used)
 
-    def _wrap(self, device_ids: list[Any] | None) -> None:
-        """As nerfstudio's own pipeline does; `device_ids` is None on a CPU."""
-        wrapped = DistributedDataParallel(self._model, device_ids=device_ids, find_unused_parameters=True)
+    def _wrap(self, device_ids: list[Any] | None, all_used: bool) -> None:
+        """`device_ids` is None on a CPU. Buffers are the same everywhere, but for colour sums: they are not sent."""
+        self._model.device_indicator_param.requires_grad_(False)  # nerfstudio's own; its gradient would be waited for
+        wrapped = DistributedDataParallel(
+            self._model,
+            device_ids=device_ids,
+            find_unused_parameters=not all_used,
+            broadcast_buffers=getattr(self._model, "colors", None) is not None,  # sums that each process makes
+        )
         self._model = cast(Model, wrapped)

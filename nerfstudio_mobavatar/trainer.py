@@ -4,6 +4,7 @@ import copy
 import os
 import sys
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -14,8 +15,10 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from .capture import CaptureError
 from .dataparsers.base import CaptureDataParserConfig
 from .model import MobavatarModelConfig
-from .optim import DecaySchedulerConfig
+from .optim import DecaySchedulerConfig, SafeOptimizers
+from .parallel import StopTogether
 from .pipeline import MobavatarPipeline
+from .step_watch import StepWatch
 
 
 @dataclass
@@ -76,7 +79,7 @@ class MobavatarTrainer(Trainer):
             schedule = group["scheduler"]
             if isinstance(schedule, DecaySchedulerConfig) and schedule.max_steps is None:
                 schedule.max_steps = self.config.max_num_iterations
-        return Optimizers(groups, self.pipeline.get_param_groups())
+        return SafeOptimizers(groups, self.pipeline.get_param_groups())
 
     def train(self) -> None:
         """Train up to `max_num_iterations` in total (nerfstudio 1.1.5 would run that many more after a resume)."""
@@ -86,6 +89,49 @@ class MobavatarTrainer(Trainer):
             return
         self.config.max_num_iterations = total - self._start_step
         try:
-            super().train()
+            with StopTogether():
+                super().train()
         finally:
             self.config.max_num_iterations = total
+
+    def train_iteration(self, step: int) -> Any:
+        """One step; says which frames made it impossible, and what to lower where memory is short."""
+        try:
+            result = super().train_iteration(step)
+        except torch.cuda.OutOfMemoryError as error:
+            raise RuntimeError(self._memory_advice(step)) from error
+        assert isinstance(self.optimizers, SafeOptimizers)
+        if self.optimizers.skipped is not None:
+            shown, loss = self.pipeline.datamanager.last_shown, result[1]["l1"].detach()
+            for line in self.watch.note(shown, self.optimizers.skipped, loss):
+                CONSOLE.print(line, markup=False)
+        return result
+
+    def _after_train(self) -> None:
+        for line in [*self.watch.look(), self.watch.describe_outliers()]:
+            if line is not None:
+                CONSOLE.print(line, markup=False)
+        super()._after_train()
+
+    @cached_property
+    def watch(self) -> StepWatch:
+        """What this run notices about its own steps."""
+        capture = self.pipeline.datamanager.train_dataset.metadata["capture"]
+        return StepWatch([str(f) for f in capture.frames], [camera.name for camera in capture.cameras])
+
+    def _memory_advice(self, step: int) -> str:
+        manager, model = self.config.pipeline.datamanager, self.config.pipeline.model
+        count, width, height = self.pipeline.datamanager.last_size
+        gigabytes = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0
+        assert isinstance(model, MobavatarModelConfig)
+        options = {
+            f"--pipeline.datamanager.cameras-per-step (now {getattr(manager, 'cameras_per_step', 0)})",
+            f"--pipeline.datamanager.dataparser.max-image-side (pictures are {width}x{height} now)",
+            f"--pipeline.model.avatar.num-gaussians (now {model.avatar.num_gaussians})",
+            f"--pipeline.model.losses.perceptual ssim or none (now {model.losses.perceptual})",
+        }
+        return (
+            f"step {step}: {count} pictures of {width}x{height} and {model.avatar.num_gaussians} Gaussians do not fit "
+            f"into the GPU's {gigabytes:.0f} GB. Lower one of: {'; '.join(sorted(options))}. Other programs may hold "
+            "some of the memory: see nvidia-smi"
+        )
