@@ -43,6 +43,8 @@ def test_a_drag_is_one_step_of_undo(monkeypatch: pytest.MonkeyPatch) -> None:
     assert s.undo() and place(s) == 3.0
     assert s.undo() and place(s) == 0.0
     assert not s.undo() and s.redo() and s.redo() and place(s) == 4.0 and not s.redo()
+    s.edit(move(4.0))  # changes nothing: a box that is left sends its number again
+    assert s.undo() and place(s) == 3.0 and s.redo()
     monkeypatch.setattr(session, "GESTURE_SECONDS", 0.0)  # the same handle again, later
     s.edit(move(5.0), "right_hand")
     time.sleep(0.002)

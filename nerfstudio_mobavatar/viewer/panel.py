@@ -43,6 +43,7 @@ class Panel:
         self._settling: threading.Timer | None = None
         self._sliders: list[tuple[Any, Callable[[EditedPose], float]]] = []
         self._pelvis: np.ndarray | None = None
+        self._told: dict[int, float] = {}
         self.player = MotionPlayer(self._session, lambda: bool(self._server.get_clients()), self._played)
         # above nerfstudio's own tabs, below its line of numbers
         with self._gui.add_folder("Avatar", order=viewer.stats_markdown.order + 0.5):
@@ -87,8 +88,9 @@ class Panel:
     def _pose_tab(self) -> None:
         gui = self._gui
         self._slider_lock = threading.RLock()
-        for label, names in (("History", ("Undo", "Redo")), ("Whole pose", ("Mirror", "Rest"))):
-            gui.add_button_group(label, names).on_click(lambda event: self._edit_button(event.target.value))
+        # not a group of buttons: viser 0.2.7 does not tell when the same one is pressed again
+        for name in ("Undo", "Redo", "Mirror", "Rest"):
+            gui.add_button(name, color="gray").on_click(lambda _, name=name: self._edit_button(name))
         follow = gui.add_button("Follow frames", hint="Show the capture's frames again; Undo brings the pose back")
         follow.on_click(lambda _: self._stop_and(self._session.follow_frames))
         self.bones = gui.add_checkbox("Skeleton", False, hint="Click a joint, then turn it by its rings")
@@ -141,8 +143,8 @@ class Panel:
                 event.client, lambda: self._uploaded(upload.value.name, upload.value.content, True)
             )
         )
-        buttons = gui.add_button_group("Player", ("Play", "Pause"))
-        buttons.on_click(lambda event: self.player.play() if event.target.value == "Play" else self.player.pause())
+        gui.add_button("Play").on_click(lambda _: self.player.play())
+        gui.add_button("Pause", color="gray").on_click(lambda _: self.player.pause())
         self._scrub_folder = gui.add_folder("Position")
         self.scrub: Any = None
         speed = gui.add_slider("Speed", 0.1, 3.0, 0.1, 1.0)
@@ -191,7 +193,7 @@ class Panel:
         now = round(float(np.clip(read(self._session.now()), low, high)), 2)
         handle = self._gui.add_slider(label, low, high, step, now)
         edited = lambda: self._session.edit(lambda e: write(e, float(handle.value)), ("slider", label))  # noqa: E731
-        handle.on_update(self._by_hand(lambda: self._stop_and(edited)))
+        handle.on_update(self._by_hand(lambda: None if self._is_echo(handle) else self._stop_and(edited)))
         with self._slider_lock:
             self._sliders.append((handle, read))
         return handle
@@ -230,7 +232,7 @@ class Panel:
             for handle, read in self._sliders:
                 value = float(read(edited))
                 if abs(value - float(handle.value)) > 0.006:
-                    handle.value = round(value, 2)
+                    self._tell(handle, round(value, 2))
         self._say_status()
 
     # --- actions ----------------------------------------------------------------------------------------------------
@@ -248,7 +250,7 @@ class Panel:
             self.scrub.remove()
         with self._scrub_folder:
             self.scrub = scrub = self._gui.add_slider("Frame of motion", 0, max(len(motion) - 1, 1), 1, 0)
-        scrub.on_update(self._by_hand(lambda: self.player.seek(int(scrub.value))))
+        scrub.on_update(self._by_hand(lambda: None if self._is_echo(scrub) else self.player.seek(int(scrub.value))))
 
     def _take_frames(self) -> None:
         first, last = sorted((int(self._first.value), int(self._last.value)))
@@ -325,7 +327,7 @@ class Panel:
 
     def _played(self, row: int) -> None:
         if self.scrub is not None and int(self.scrub.value) != row:
-            self.scrub.value = row
+            self._tell(self.scrub, row)
 
     def _follow_pelvis(self) -> None:
         if not self.pin.value:
@@ -354,6 +356,14 @@ class Panel:
         while not self._stopped.wait(STATUS_SECONDS):
             if self._server.get_clients():
                 self._say_status()
+
+    def _tell(self, handle: Any, value: float) -> None:
+        """Set a slider. Browsers answer with the same value, later: that is no hand's doing."""
+        self._told[id(handle)] = value
+        handle.value = value
+
+    def _is_echo(self, handle: Any) -> bool:
+        return self._told.get(id(handle)) == handle.value
 
     def _by_hand(self, action: Callable[[], Any]) -> Callable[[viser.GuiEvent], None]:
         """A callback for what a browser did, not for what the server set."""

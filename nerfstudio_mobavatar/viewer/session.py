@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import numpy as np
+
 from nerfstudio_mobavatar.posing.edit import EditedPose, History
 
 GESTURE_SECONDS = 0.6
@@ -43,11 +45,13 @@ class PoseSession:
 
     def edit(self, change: Callable[[EditedPose], EditedPose], handle: object = None, gesture: object = None) -> None:
         """Replace the pose by `change` of it. Edits of one `gesture`, and moves of the same `handle` shortly after one
-        another, are one step of undo; without either an edit is a step of its own. Where `change` raises, nothing has
-        changed."""
+        another, are one step of undo; without either an edit is a step of its own. An edit of a pose made by hand
+        that changes nothing is none. Where `change` raises, nothing has changed."""
         with self._lock:
             before = self.now()
             after = change(before)
+            if self._shown is not None and _same(before, after):
+                return
             if self._shown is None and self._history is None:
                 self._history = History(before)
             elif self._shown is None and self._history is not None:
@@ -97,3 +101,8 @@ class PoseSession:
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
+
+
+def _same(a: EditedPose, b: EditedPose) -> bool:
+    pairs = ((a.pose, b.pose), (a.transl, b.transl), (a.expression, b.expression))
+    return all(np.allclose(x, y, rtol=0, atol=1e-7) for x, y in pairs)
