@@ -66,8 +66,9 @@ def running(mini_capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """Pruned after four steps, then on and on until told to stop."""
     config = tiny_config(mini_capture, tmp_path_factory.mktemp("posing"), 1_000_000)
     config.vis, config.steps_per_save = "viewer", 1_000_000
-    config.pipeline.model.prune_fraction = 4 / 1_000_000
-    config.pipeline.model.losses.perceptual_weight = 0
+    settings: Any = config.pipeline.model
+    settings.prune_fraction = 4 / 1_000_000
+    settings.losses.perceptual_weight = 0
     config.viewer.websocket_port, config.viewer.websocket_host = free_port(), "127.0.0.1"
     config.viewer.max_num_display_images = 2
     config.save_config()

@@ -357,7 +357,7 @@ class Panel:
             if self._server.get_clients():
                 self._say_status()
 
-    def _tell(self, handle: Any, value: float) -> None:
+    def _tell(self, handle: Any, value: float | int) -> None:
         """Set a slider. Browsers answer with the same value, later: that is no hand's doing."""
         self._told[id(handle)] = value
         handle.value = value
