@@ -33,6 +33,13 @@ def test_silhouette_against_brute_force() -> None:
     assert (found != expected).sum() <= 2 and 0.2 < expected.mean() < 0.95
 
 
+def test_centre_offset_is_the_move_between_silhouettes() -> None:
+    a = np.zeros((20, 30), bool)
+    a[5:9, 4:10] = True
+    assert silhouette.centre_offset(a, np.roll(a, (3, -4), (0, 1))) == pytest.approx(5.0)
+    assert np.isnan(silhouette.centre_offset(a, np.zeros_like(a)))
+
+
 def slow_shift(pairs: list[tuple[np.ndarray, np.ndarray]], reach: int) -> tuple[int, int, float]:
     best = (0, 0, -1.0)
     for dy in range(-reach, reach + 1):

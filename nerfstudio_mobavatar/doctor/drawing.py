@@ -13,6 +13,7 @@ from ..capture import CaptureError
 from ..images import UndistortMaps, load_image
 from .examination import Examination, low_rows
 from .measure import Measured
+from .silhouette import centre_offset
 
 BODY_ONLY = (37, 99, 235)
 MASK_ONLY = (249, 115, 22)
@@ -20,6 +21,8 @@ BOTH = (148, 163, 184)
 INK, FAINT, GRID = "#1e293b", "#64748b", "#e2e8f0"
 LEVELS = ("#dc2626", "#d97706", "#16a34a")
 """Poor, middling, good."""
+MOST_NAMED = 16
+"""Cameras that fit a legend."""
 
 
 def level_colour(overlap: float | None) -> str:
@@ -126,6 +129,32 @@ def draw_time(exam: Examination, axes: Axes) -> None:
     axes.set_title("Overlap of body and mask over time (shaded: twisted fit)", fontsize=10, color=INK)
     axes.set_xlabel("frame", fontsize=8, color=FAINT)
     axes.legend(fontsize=7, frameon=False, loc="lower right", ncols=3)
+    _plain(axes)
+
+
+def draw_reprojection(exam: Examination, axes: Axes) -> None:
+    """How far the projected body lies beside the mask in every picture, a line per camera, and what stands out."""
+    worst: list[tuple[int, float]] = []
+    for c, camera in enumerate(exam.capture.cameras):
+        factor = camera.width / exam.views[c].width
+        of_camera = [p for p in exam.pictures + exam.closer if p.image.camera == c]
+        seen = {p.image.frame: factor * centre_offset(p.shadow, p.mask) for p in of_camera}
+        rows = sorted(row for row in seen if np.isfinite(seen[row]))
+        if not rows:
+            continue
+        distance = np.array([seen[row] for row in rows])
+        axes.plot([exam.frame_number(row) for row in rows], distance, lw=0.9, alpha=0.8, label=camera.name)
+        middle = np.median(distance)
+        usual = 1.4826 * np.median(np.abs(distance - middle))
+        beyond = distance > middle + max(4 * usual, 0.01 * max(camera.width, camera.height))
+        worst += [(exam.frame_number(rows[k]), float(distance[k])) for k in np.flatnonzero(beyond)]
+    if worst:
+        axes.scatter(*zip(*worst), s=24, facecolors="none", edgecolors=LEVELS[0], zorder=5, label="stands out")
+    axes.set_ylim(0, None)
+    axes.set_title("Centre of the projected body beside that of the mask, pixels", fontsize=10, color=INK)
+    axes.set_xlabel("frame", fontsize=8, color=FAINT)
+    if len(exam.capture.cameras) <= MOST_NAMED:
+        axes.legend(fontsize=7, frameon=False, loc="upper right", ncols=4)
     _plain(axes)
 
 

@@ -24,6 +24,7 @@ from .drawing import (
     MASK_ONLY,
     cropped,
     draw_presence,
+    draw_reprojection,
     draw_rig,
     draw_speed,
     draw_time,
@@ -36,6 +37,8 @@ from .findings import VERDICTS, Finding, exit_code, ordered
 
 MOST_CAMERAS = 24
 """Cameras shown; the worst ones where there are more."""
+
+PLOTS_INCHES = 7.4
 
 _COLUMNS = 8
 """Tiles in a row of the PNG; two per camera."""
@@ -98,13 +101,18 @@ def _tiles(exam: Examination) -> list[Tile]:
 
 
 def _plots(exam: Examination) -> Figure:
-    made = figure(11.0, 5.6)
-    grid = made.add_gridspec(3, 2, width_ratios=(1, 1.35))
-    draw_rig(exam, made.add_subplot(grid[:, 0], projection="3d"))
-    draw_time(exam, made.add_subplot(grid[0, 1]))
-    draw_speed(exam, made.add_subplot(grid[1, 1]))
-    draw_presence(exam, made.add_subplot(grid[2, 1]))
+    made = figure(11.0, PLOTS_INCHES)
+    _draw_plots(made, exam)
     return made
+
+
+def _draw_plots(part: Any, exam: Examination) -> None:
+    """The rig beside what happens over time; `part` is a figure or a part of one."""
+    over_time = (draw_time, draw_reprojection, draw_speed, draw_presence)
+    grid = part.add_gridspec(len(over_time), 2, width_ratios=(1, 1.35))
+    draw_rig(exam, part.add_subplot(grid[:, 0], projection="3d"))
+    for row, draw in enumerate(over_time):
+        draw(exam, part.add_subplot(grid[row, 1]))
 
 
 def _html(exam: Examination, findings: list[Finding], tiles: list[Tile]) -> str:
@@ -132,7 +140,8 @@ def _html(exam: Examination, findings: list[Finding], tiles: list[Tile]) -> str:
         f"<title>{html.escape(str(exam.capture.root.name))}: {VERDICTS[code]}</title><style>{_STYLE}</style>"
         f'<h1>{html.escape(exam.capture.describe())}</h1><span class="verdict" style="background:{LEVELS[2 - code]}">'
         f"{VERDICTS[code]}</span><h2>Findings</h2>{''.join(items)}"
-        f'<h2>Rig and time</h2><img class="plot" alt="cameras in 3D, overlap, speed and missing pictures over time" '
+        f'<h2>Rig and time</h2><img class="plot" alt="cameras in 3D; over time: overlap, '
+        f'reprojection, speed, missing pictures" '
         f'src="data:image/png;base64,{base64.b64encode(plots.getvalue()).decode()}">'
         f'<h2>Body over mask</h2><p class="faint">Number: overlap (IoU) of the fitted body&rsquo;s silhouette and the '
         f"mask.{_key(BODY_ONLY)}only the body{_key(MASK_ONLY)}only the mask; grey: both.{note}</p>"
@@ -155,16 +164,12 @@ def _png(exam: Examination, findings: list[Finding], tiles: list[Tile]) -> Figur
     """Head with verdict and findings, plots, then the tiles."""
     lines = _lines(findings)
     rows = max(1, -(-len(tiles) // _COLUMNS))
-    head, plots, strip = 0.75 + 0.2 * len(lines), 5.2, 2.35 * rows
+    head, plots, strip = 0.75 + 0.2 * len(lines), PLOTS_INCHES, 2.35 * rows
     made = figure(13.0, head + plots + strip)
     parts: Any = made.subfigures(3, 1, height_ratios=(head, plots, strip))
     top, middle, bottom = parts
     _head(top, exam, findings, lines, head)
-    grid = middle.add_gridspec(3, 2, width_ratios=(1, 1.35))
-    draw_rig(exam, middle.add_subplot(grid[:, 0], projection="3d"))
-    draw_time(exam, middle.add_subplot(grid[0, 1]))
-    draw_speed(exam, middle.add_subplot(grid[1, 1]))
-    draw_presence(exam, middle.add_subplot(grid[2, 1]))
+    _draw_plots(middle, exam)
     axes = np.atleast_1d(bottom.subplots(rows, _COLUMNS)).ravel()
     for at in axes:
         at.set_axis_off()

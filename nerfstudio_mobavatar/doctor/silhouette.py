@@ -34,6 +34,14 @@ def iou(a: Bool[ndarray, "h w"], b: Bool[ndarray, "h w"]) -> float:
     return np.count_nonzero(a & b) / union if union else 0.0
 
 
+def centre_offset(a: Bool[ndarray, "h w"], b: Bool[ndarray, "h w"]) -> float:
+    """Distance in pixels between the centres of two silhouettes; NaN where one is empty."""
+    if not (a.any() and b.any()):
+        return float("nan")
+    (ya, xa), (yb, xb) = (np.mean(np.nonzero(m), 1) for m in (a, b))
+    return float(np.hypot(xa - xb, ya - yb))
+
+
 @dataclass(frozen=True)
 class Shift:
     """The move of the silhouettes that fits a camera's masks best."""
