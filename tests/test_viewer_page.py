@@ -268,7 +268,7 @@ def flipped(data: bytearray) -> bytearray:
 
 BAD_FOLDERS = {
     "truncated": (edit(AVATAR, lambda d: d[: len(d) // 2]), "avatar.mobavatar: truncated: expected "),
-    "newer": (edit(AVATAR, newer), "avatar.mobavatar: made by a newer version (format 9, this page reads up to 1)"),
+    "newer": (edit(AVATAR, newer), "avatar.mobavatar: made by a newer version (format 9, this page reads up to 2)"),
     "damaged": (edit(AVATAR, flipped), "is damaged (checksum differs); copy or export the file again"),
     "other file": (edit(AVATAR, lambda d: b"<html>"), 'not an avatar file: it starts with "<html>"'),
     "no avatar": (lambda f: (f / AVATAR).unlink(), "avatar.mobavatar: the server answered 404"),

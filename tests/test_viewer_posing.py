@@ -149,7 +149,7 @@ def test_mouse_drags_wrist_elbow_pelvis_and_undo_takes_them_back(posing: AvatarP
     assert np.abs(true_spot(posing, "left_elbow") - elbow).max() > 4
     feet = [true_spot(posing, f"{side}_ankle") for side in ("left", "right")]
     wanted = drag(posing, "pelvis", (6, 14))
-    np.testing.assert_allclose(true_spot(posing, "pelvis"), wanted, atol=2)
+    np.testing.assert_allclose(true_spot(posing, "pelvis"), wanted, atol=1)
     for side, foot in zip(("left", "right"), feet):
         np.testing.assert_allclose(true_spot(posing, f"{side}_ankle"), foot, atol=2)
     for _ in range(2):
