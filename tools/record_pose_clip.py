@@ -156,10 +156,9 @@ class Clip:
                     script(recorder)
         size = (round(self.shrink * self.width), round(self.shrink * self.height))
         pictures = [Image.fromarray(cv2.resize(p, size, interpolation=cv2.INTER_AREA)) for p in recorder.pictures]
-        options = {"quality": self.quality, "method": 4, "loop": 0}
-        pictures[0].save(
-            self.out, save_all=True, append_images=pictures[1:], duration=round(1000 / self.fps), **options
-        )
+        first, *rest = pictures
+        shown = {"append_images": rest, "duration": round(1000 / self.fps), "loop": 0}
+        first.save(self.out, "WEBP", save_all=True, quality=self.quality, method=4, **shown)
         print(
             f"{self.out}: {len(pictures)} pictures, {len(pictures) / self.fps:.1f} s, {self.out.stat().st_size} bytes"
         )
