@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from nerfstudio_mobavatar.model import MobavatarModel
+from nerfstudio_mobavatar.motion import pose_json
 from nerfstudio_mobavatar.motion.joint_names import INDEX
 from nerfstudio_mobavatar.posing.edit import degrees_of
 from nerfstudio_mobavatar.posing.ik import LIMBS, world_joints
@@ -228,3 +229,33 @@ def test_two_tabs_see_the_same_and_a_closed_one_does_no_harm(running: Running, t
     fill(tab, "left elbow y", -60)
     wait(lambda: abs(angle(running) + 60) < 0.1, "the first tab's slider")
     wait(lambda: running.steps[-1] > step + 2, "the training to go on")
+
+
+def test_expressions_motions_and_files(running: Running, tab: Page, tmp_path: Path):
+    tab.get_by_role("tab", name="Face, hands").click()
+    fill(tab, "Expression 1", 1.5)
+    wait(lambda: running.session.now().expression[0] == 1.5, "the expression")
+    tab.get_by_role("tab", name="Motion").click()
+    player = running.model.viewer_pose.panel.player
+    tab.get_by_role("button", name="Play", exact=True).click()
+    rows = set()
+    wait(lambda: rows.add(player.row) or len(rows) > 2, "the motion to play")
+    tab.get_by_role("button", name="Pause", exact=True).click()
+    wait(lambda: not player.playing and player.join(1.0), "the motion to stop")
+    fit = running.model.get_buffer("fit_transl")[player.row].numpy()
+    assert np.abs(running.session.now().transl - fit).max() < 1e-6
+    path = tmp_path / "a.pose.json"
+    tab.get_by_role("tab", name="Files").click()
+    fill(tab, "Pose file", path)
+    tab.get_by_role("button", name="Save pose", exact=True).click()
+    wait(path.exists, "the file")
+    np.testing.assert_allclose(pose_json.read_rows(path)[0].pose[1:], running.session.now().pose[1:], atol=1e-5)
+    tab.get_by_role("tab", name="Pose", exact=True).click()
+    tab.get_by_role("button", name="Rest", exact=True).click()
+    wait(lambda: abs(angle(running)) < 1e-6, "the rest pose")
+    tab.get_by_role("tab", name="Files").click()
+    tab.get_by_role("button", name="Load pose", exact=True).click()
+    wait(lambda: abs(running.session.now().transl - fit).max() < 1e-4, "the pose to come back")
+    fill(tab, "Pose file", tmp_path / "none.pose.json")
+    tab.get_by_role("button", name="Load pose", exact=True).click()
+    tab.get_by_text("Not done").wait_for()
