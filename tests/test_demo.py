@@ -12,6 +12,7 @@ import torch
 from nerfstudio_mobavatar.body_model import load_body
 from nerfstudio_mobavatar.capture import CaptureError
 from nerfstudio_mobavatar.demo import capture as demo_capture
+from nerfstudio_mobavatar.demo import mesh_raster
 from nerfstudio_mobavatar.demo.capture import DemoData
 from nerfstudio_mobavatar.demo.mesh import SkinnedMesh, cut, subdivide
 from nerfstudio_mobavatar.demo.mesh_raster import orthographic_depth, rasterize
@@ -215,12 +216,25 @@ def test_rasterizer_draws_the_pixels_whose_centres_are_covered():
                 assert torch.allclose(found[pixel][1], best[2], atol=1e-4)  # float32 cancellation at edges
 
 
+@pytest.mark.parametrize("lighting", ["dome", "key"])
+def test_a_picture_is_the_same_alone_and_among_others(lighting, monkeypatch):
+    """A GPU draws all cameras and all shadow maps of a frame together, a processor one after the other."""
+    recipe = DemoData(Path("unused"), frames=1, cameras=3, width=60, height=80, lighting=lighting).recipe()
+    scene = recipe.scene()
+    alone = recipe.render(scene, 0)
+    monkeypatch.setitem(mesh_raster._PIXELS_AT_ONCE, "cpu", 2 * 4 * 60 * 80)
+    pairs = recipe.render(scene, 0)
+    assert np.array_equal(pairs.alpha, alone.alpha)
+    # sums over sky directions round differently
+    assert np.abs(pairs.rgb.astype(int) - alone.rgb).max() <= 1 and (pairs.rgb == alone.rgb).mean() > 0.999
+
+
 def test_orthographic_depth_of_a_tilted_plane():
     corners = torch.tensor([[-1.0, -1, -0.5], [1, -1, 0.5], [1, 1, 0.5], [-1, 1, -0.5]])
-    depth = orthographic_depth(corners, torch.tensor([[0, 1, 2], [0, 2, 3]]), 8)
+    depth = orthographic_depth(corners[None], torch.tensor([[0, 1, 2], [0, 2, 3]]), 8)[0]
     expected = (torch.arange(8) + 0.5) / 8 - 0.5
     assert torch.allclose(depth, expected.expand(8, 8), atol=1e-6)  # 30-bit depth, float32 arithmetic
-    assert (orthographic_depth(corners * 0.1, torch.tensor([[0, 1, 2]]), 8)[0] == 2).all()
+    assert (orthographic_depth(corners[None] * 0.1, torch.tensor([[0, 1, 2]]), 8)[0, 0] == 2).all()
 
 
 def test_cut_keeps_area_and_a_straight_edge():

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from numpy import ndarray
-from torch import Tensor
-from torch.nn.functional import avg_pool2d, normalize
+from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from nerfstudio_mobavatar.body_model import forward_kinematics, load_body
 from nerfstudio_mobavatar.capture import CaptureCamera
 from nerfstudio_mobavatar.demo.clothed import ClothedHuman
 from nerfstudio_mobavatar.demo.mesh import point_normals
-from nerfstudio_mobavatar.demo.mesh_raster import rasterize
+from nerfstudio_mobavatar.demo.mesh_raster import rasterize_views, views_at_once
 from nerfstudio_mobavatar.demo.motion import Motion
 from nerfstudio_mobavatar.demo.shading import (
     FrameLight,
@@ -67,7 +67,6 @@ class Scene:
         self.quality = 1 if small else 3
         self.mottle = value_noise(self.human.rest, 18.0)[:, None]
 
-    @torch.no_grad()
     def render(
         self,
         pose: Float[ndarray, "55 3"],
@@ -76,23 +75,35 @@ class Scene:
         row: int,
     ) -> RenderedFrame:
         """All cameras' pictures of one frame. `row` seeds the sensor noise."""
-        parameters = (torch.from_numpy(x).to(self.device) for x in (pose, transl, expression))
-        points = self.human.pose(*parameters)
+        rgb, alpha = self.draw(*(torch.from_numpy(x).to(self.device) for x in (pose, transl, expression)), row)
+        return RenderedFrame(rgb.cpu().numpy(), alpha.cpu().numpy())
+
+    @torch.no_grad()
+    def draw(
+        self, pose: Float[Tensor, "55 3"], transl: Float[Tensor, " 3"], expression: Float[Tensor, " e"], row: int
+    ) -> tuple[UInt8[Tensor, "c h w 3"], UInt8[Tensor, "c h w"]]:
+        """Pictures and mattes of `render`, left on the scene's device; on a GPU all cameras are drawn together."""
+        points = self.human.pose(pose, transl, expression)
         normals = point_normals(points, self.human.faces, self.human.face_table)
         light = light_frame(points, normals, self.human, self.lighting, self.quality)
-        pictures = [self._picture(camera, points, normals, light) for camera in self.cameras]
-        rgb = torch.stack([rgb + self._noise(row, k, rgb) for k, (rgb, _) in enumerate(pictures)])
-        alpha = torch.stack([alpha for _, alpha in pictures])
-        return RenderedFrame(_to_bytes(rgb), _to_bytes(alpha))
+        pixels = self.cameras[0].width * self.cameras[0].height * _SUPERSAMPLING**2
+        at_once = views_at_once(self.device, pixels)
+        parts = [
+            self._pictures(self.cameras[k : k + at_once], points, normals, light)
+            for k in range(0, len(self.cameras), at_once)
+        ]
+        rgb, alpha = (torch.cat(x) for x in zip(*parts))
+        noise = torch.stack([self._noise(row, k, picture) for k, picture in enumerate(rgb)])
+        return _to_bytes(rgb + noise), _to_bytes(alpha)
 
-    def _picture(
-        self, camera: CaptureCamera, points: Tensor, normals: Tensor, light: FrameLight
-    ) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w"]]:
-        width, height = camera.width * _SUPERSAMPLING, camera.height * _SUPERSAMPLING
-        T = torch.from_numpy(camera.T_cam_world).to(points)
-        K = torch.from_numpy(camera.K).to(points)
-        K[:2] *= _SUPERSAMPLING
-        hits = rasterize(points @ T[:3, :3].T + T[:3, 3], self.human.faces, K, width, height)
+    def _pictures(
+        self, cameras: tuple[CaptureCamera, ...], points: Tensor, normals: Tensor, light: FrameLight
+    ) -> tuple[Float[Tensor, "c h w 3"], Float[Tensor, "c h w"]]:
+        width, height = cameras[0].width * _SUPERSAMPLING, cameras[0].height * _SUPERSAMPLING
+        T = torch.from_numpy(np.stack([camera.T_cam_world for camera in cameras])).to(points)
+        K = torch.from_numpy(np.stack([camera.K for camera in cameras])).to(points)
+        K[:, :2] *= _SUPERSAMPLING
+        hits = rasterize_views(points @ T[:, :3, :3].mT + T[:, None, :3, 3], self.human.faces, K, width, height)
         corners = self.human.faces[hits.triangle]
         w0, w1, w2 = hits.barycentric[:, :, None].unbind(1)
 
@@ -101,21 +112,26 @@ class Scene:
 
         rest = interpolate(self.human.rest)
         material = refine_material(self.human.material[corners[:, 0]], rest, self.human)
-        image = _backdrop(width, height, points)
-        image[hits.pixel] = shade(
-            light,
-            interpolate(points),
-            normalize(interpolate(normals), dim=1),
-            interpolate(light.openness[:, None])[:, 0],
-            albedo(rest, material, interpolate(self.mottle)[:, 0], self.human),
-            material,
-            eye=-(T[:3, :3].T @ T[:3, 3]),
+        eye = -(T[:, :3, :3].mT @ T[:, :3, 3:])[..., 0]
+        # the last channel is the matte
+        image = torch.zeros(len(cameras) * height * width, 4, device=points.device)
+        image.view(len(cameras), height, -1, 4)[..., :3] = _backdrop(height, points)
+        image[hits.pixel] = nn.functional.pad(
+            shade(
+                light,
+                interpolate(points),
+                normalize(interpolate(normals), dim=1),
+                interpolate(light.openness[:, None])[:, 0],
+                albedo(rest, material, interpolate(self.mottle)[:, 0], self.human),
+                material,
+                eye[hits.pixel // (width * height)],
+            ),
+            (0, 1),
+            value=1.0,
         )
         # averaged in display space, where Gaussians are blended too: the matte then composites exactly
-        covered = torch.zeros_like(image[:, :1])
-        covered[hits.pixel] = 1
-        stack = torch.cat([image, covered], 1).view(height, width, 4).permute(2, 0, 1)
-        small = avg_pool2d(stack[None], _SUPERSAMPLING)[0].permute(1, 2, 0)
+        stack = image.view(len(cameras), height, width, 4).permute(0, 3, 1, 2)
+        small = nn.functional.avg_pool2d(stack, _SUPERSAMPLING).permute(0, 2, 3, 1)
         return small[..., :3], small[..., 3]
 
     def _noise(self, row: int, camera: int, like: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 3"]:
@@ -171,11 +187,11 @@ def _look_at(eye: Float[ndarray, " 3"], target: Float[ndarray, " 3"]) -> Float[n
     return T
 
 
-def _backdrop(width: int, height: int, like: Tensor) -> Float[Tensor, "p 3"]:
+def _backdrop(height: int, like: Tensor) -> Float[Tensor, "h 1 1"]:
     """Grey studio wall, darker towards the floor."""
     y = torch.linspace(0, 1, height, device=like.device, dtype=like.dtype)[:, None, None]
-    return (0.55 - 0.2 * y).expand(height, width, 3).reshape(-1, 3)
+    return 0.55 - 0.2 * y
 
 
-def _to_bytes(x: Float[Tensor, "*s"]) -> UInt8[ndarray, "*s"]:
-    return (x.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+def _to_bytes(x: Float[Tensor, "*s"]) -> UInt8[Tensor, "*s"]:
+    return (x.clamp(0, 1) * 255).round().to(torch.uint8)

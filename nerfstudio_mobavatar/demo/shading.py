@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from nerfstudio_mobavatar.demo.clothed import EYE, HAIR, SHIRT, SHOE, SKIN, TROUSERS, ClothedHuman, hairline
 from nerfstudio_mobavatar.demo.mesh import average_over_faces
-from nerfstudio_mobavatar.demo.mesh_raster import orthographic_depth
+from nerfstudio_mobavatar.demo.mesh_raster import orthographic_depth, views_at_once
 
 Lighting = Literal["dome", "key"]
 KEY_DIRECTION = (0.447, 0.745, 0.497)
@@ -19,14 +19,14 @@ KEY_DIRECTION = (0.447, 0.745, 0.497)
 
 
 @dataclass(frozen=True)
-class ShadowMap:
-    """Depth along one light direction."""
+class ShadowMaps:
+    """Depth along `d` light directions."""
 
-    R_light_world: Float[Tensor, "3 3"]
+    R_light_world: Float[Tensor, "d 3 3"]
     center: Float[Tensor, " 3"]
-    scale: Tensor
+    scale: Float[Tensor, " d"]
     """Metres to map units (-1..1)."""
-    depth: Float[Tensor, "r r"]
+    depth: Float[Tensor, "d r r"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class FrameLight:
     lighting: Lighting
     openness: Float[Tensor, " v"]
     """Cosine-weighted part of the sky that each point sees, 0..1."""
-    key: ShadowMap | None
+    key: ShadowMaps | None
+    """Of the one key light."""
 
 
 def light_frame(
@@ -45,15 +46,16 @@ def light_frame(
     """Ambient occlusion from `8 * quality` sky directions, and the key light's shadow map where there is one."""
     total = torch.zeros_like(points[:, 0])
     seen = torch.zeros_like(total)
-    for direction in sky_directions(8 * quality, points):
-        shadow = shadow_map(points, human.faces, direction, 96 + 32 * quality)
-        weight = (normals @ direction).clamp_min(0)
-        seen += weight * lookup(shadow, points + 0.006 * normals, bias=0.02, taps=0)
-        total += weight
+    at_once = views_at_once(points.device, len(human.faces))
+    for directions in sky_directions(8 * quality, points).split(at_once):
+        shadows = shadow_maps(points, human.faces, directions, 96 + 32 * quality)
+        weight = (directions @ normals.T).clamp_min(0)
+        seen += (weight * lookup(shadows, points + 0.006 * normals, bias=0.02, taps=0)).sum(0)
+        total += weight.sum(0)
     openness = average_over_faces(seen / total.clamp_min(1e-6), human.faces, human.face_table)
     key = None
     if lighting == "key":
-        key = shadow_map(points, human.faces, points.new_tensor(KEY_DIRECTION), 256 * (quality + 1))
+        key = shadow_maps(points, human.faces, points.new_tensor([KEY_DIRECTION]), 256 * (quality + 1))
     return FrameLight(lighting, openness, key)
 
 
@@ -66,32 +68,35 @@ def sky_directions(count: int, like: Tensor) -> Float[Tensor, "n 3"]:
     return torch.stack([turn.cos() * r, y, turn.sin() * r], 1).to(like)
 
 
-def shadow_map(
-    points: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], direction: Float[Tensor, " 3"], resolution: int
-) -> ShadowMap:
-    """Depth seen from a far light in `direction`."""
-    forward = -normalize(direction, dim=0)
-    helper = points.new_tensor([0.01, 1.0, 0.02]) if direction[1].abs() < 0.9 else points.new_tensor([1.0, 0.01, 0.02])
-    right = normalize(torch.linalg.cross(forward, helper), dim=0)
-    R = torch.stack([right, torch.linalg.cross(forward, right), forward])
+def shadow_maps(
+    points: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], directions: Float[Tensor, "d 3"], resolution: int
+) -> ShadowMaps:
+    """Depth seen from far lights in `directions`."""
+    forward = -normalize(directions, dim=1)
+    upright = directions[:, 1:2].abs() < 0.9
+    helper = torch.where(upright, points.new_tensor([0.01, 1.0, 0.02]), points.new_tensor([1.0, 0.01, 0.02]))
+    right = normalize(torch.linalg.cross(forward, helper), dim=1)
+    R = torch.stack([right, torch.linalg.cross(forward, right), forward], 1)
     center = 0.5 * (points.amin(0) + points.amax(0))
-    local = (points - center) @ R.T
-    scale = 0.98 / local.abs().amax()
-    return ShadowMap(R, center, scale, orthographic_depth(local * scale, faces, resolution))
+    local = (points - center) @ R.mT
+    scale = 0.98 / local.abs().amax((1, 2))
+    return ShadowMaps(R, center, scale, orthographic_depth(local * scale[:, None, None], faces, resolution))
 
 
-def lookup(shadow: ShadowMap, points: Float[Tensor, "n 3"], bias: float, taps: int) -> Float[Tensor, " n"]:
-    """Lit part (0..1) of points, averaged over (2 taps + 1)^2 map pixels; `bias` in metres."""
-    local = (points - shadow.center) @ shadow.R_light_world.T * shadow.scale
-    size = len(shadow.depth)
-    x, y = ((local[:, :2] + 1) * (0.5 * size)).unbind(1)
-    limit = local[:, 2] - bias * shadow.scale
+def lookup(shadows: ShadowMaps, points: Float[Tensor, "n 3"], bias: float, taps: int) -> Float[Tensor, "d n"]:
+    """Lit part (0..1) of points per light, averaged over (2 taps + 1)^2 map pixels; `bias` in metres."""
+    scale = shadows.scale[:, None]
+    local = (points - shadows.center) @ shadows.R_light_world.mT * scale[..., None]
+    size = shadows.depth.shape[1]
+    light = torch.arange(len(scale), device=points.device)[:, None]
+    x, y = ((local[..., :2] + 1) * (0.5 * size)).unbind(2)
+    limit = local[..., 2] - bias * scale
     lit = torch.zeros_like(limit)
     for dy in range(-taps, taps + 1):
         for dx in range(-taps, taps + 1):
             row = (y + 1.5 * dy).long().clamp(0, size - 1)
             column = (x + 1.5 * dx).long().clamp(0, size - 1)
-            lit += (limit < shadow.depth[row, column]).to(limit.dtype)
+            lit += (limit < shadows.depth[light, row, column]).to(limit.dtype)
     return lit / (2 * taps + 1) ** 2
 
 
@@ -102,9 +107,9 @@ def shade(
     openness: Float[Tensor, " n"],
     albedo: Float[Tensor, "n 3"],
     material: Int[Tensor, " n"],
-    eye: Float[Tensor, " 3"],
+    eye: Float[Tensor, "n 3"],
 ) -> Float[Tensor, "n 3"]:
-    """Display colour (gamma 2.2 applied, 0..1) of surface points seen from `eye`.
+    """Display colour (gamma 2.2 applied, 0..1) of surface points, each seen from its `eye`.
 
     `dome`: white light from all sides, a shade brighter from above, as in a capture dome. `key`: half the sky, a fill
     from the left and a warm shadow-casting lamp with highlights.
@@ -114,7 +119,7 @@ def shade(
         sky = points.new_tensor([0.95, 0.97, 1.0]) * (0.90 + 0.10 * up)
         return (albedo * sky * openness[:, None]).clamp(0, 1) ** (1 / 2.2)
     key = points.new_tensor(KEY_DIRECTION)
-    lit = lookup(light.key, points + 0.004 * normals, bias=0.012, taps=1)[:, None]
+    lit = lookup(light.key, points + 0.004 * normals, bias=0.012, taps=1)[0, :, None]
     fill = (normals @ normalize(points.new_tensor([-0.7, 0.2, 0.5]), dim=0)).clamp_min(0)[:, None]
     ambient = points.new_tensor([0.50, 0.54, 0.60]) * (0.65 + 0.35 * up) + fill * points.new_tensor([0.16, 0.17, 0.20])
     direct = (normals @ key).clamp_min(0)[:, None] * lit * points.new_tensor([0.95, 0.90, 0.82])
