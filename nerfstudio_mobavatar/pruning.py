@@ -1,8 +1,14 @@
-"""Pruning of local blendshapes: variance over the training poses, three independent top-N, mean folded in
-(paper section 3.4; folding and budgets are ours)."""
+"""Pruning of local blendshapes: which Gaussians keep a corrective of which attribute, and the surgery that follows.
 
-from collections.abc import Iterable
+The paper (section 3.4) keeps the same fixed number for each attribute, by variance over the training poses. Folding of
+the mean, scores that see the picture (`pruning_scores.py`) and the budgets other than the count are ours.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -12,20 +18,46 @@ from .avatar import Avatar
 from .blendshapes import ATTRIBUTES, WIDTH
 
 INDEX_BYTES, HALF_BYTES = 4, 2
+TRIALS = 10
+"""Prunings tried to meet a budget that has to be measured; each halves what is left open."""
+BUDGETS = ("keep_count", "keep_share", "file_bytes", "allowed_loss_db")
+
+Kept = dict[str, Int[Tensor, " kept"]]
+"""Rows of each attribute's basis that stay, ascending."""
 
 
 @dataclass
 class PruningConfig:
-    """How many Gaussians keep a blendshape. Exactly one of the three budgets decides."""
+    """How many Gaussians keep a blendshape. Exactly one of the four budgets decides; give the others as None."""
 
     keep_count: int | None = 20_000
     """Gaussians that keep a corrective, for each attribute (N_P in the paper)."""
-    keep_variance_share: float | None = None
-    """Instead: for each attribute the fewest Gaussians that hold this share (0..1) of its variance."""
-    keep_bytes: int | None = None
-    """Instead: bytes that the three kept bases and their indices may take in the avatar file before compression."""
+    keep_share: float | None = None
+    """Instead: the fewest bytes that hold this share (0..1) of the score, of each attribute's variance or of the
+    change of the picture."""
+    file_bytes: int | None = None
+    """Instead: the exported avatar file may take this many bytes; the score divides them among the attributes."""
+    allowed_loss_db: float | None = None
+    """Instead: as few bytes as possible, PSNR over training pictures falling by at most this (before fine-tuning)."""
+    score: Literal["variance", "image"] = "variance"
+    """What makes a corrective worth its bytes: "variance" over the training poses (the paper), or the squared change of
+    the training pictures if it were pruned, which weighs all three attributes alike."""
+    image_probes: int = 128
+    """Training pictures that the score "image" and the budget `allowed_loss_db` look at."""
     fold_mean: bool = True
     """Add the mean corrective over the training poses to the neutral attribute of what is pruned."""
+
+    def budget(self) -> str:
+        """Name of the budget that is set. Raises `ValueError` unless it is exactly one and in its range."""
+        given = {name: getattr(self, name) for name in BUDGETS}
+        chosen = [name for name, value in given.items() if value is not None]
+        if len(chosen) != 1:
+            found = ", ".join(f"{name} {value}" for name, value in given.items())
+            raise ValueError(f"set exactly one of {', '.join(BUDGETS)}, the others to None; found {found}")
+        name, value = chosen[0], given[chosen[0]]
+        if value < 0 or (name == "keep_share" and value > 1):
+            raise ValueError(f"pruning budget {name}: expected {'0..1' if name == 'keep_share' else '>= 0'}: {value}")
+        return name
 
 
 @dataclass(frozen=True)
@@ -34,7 +66,7 @@ class CorrectiveStatistics:
 
     mean: Float[Tensor, "kept a"]
     score: Float[Tensor, " kept"]
-    """Variance, summed over the attribute's components."""
+    """Variance, summed over the attribute's components; or another worth, see `PruningConfig.score`."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +74,20 @@ class PruningReport:
     """What pruning did, for the log and the viewer."""
 
     kept: dict[str, int]
-    variance_share: dict[str, float]
+    share: dict[str, float]
+    """Of each attribute's score that the kept correctives hold."""
     num_gaussians: int
+    score: str = "variance"
+    measured: str = ""
+    """What a measured budget came to."""
 
     def describe(self) -> str:
+        what = {"variance": "of the variance", "image": "of the change of the picture"}[self.score]
         parts = [
-            f"{name} {self.kept[name]:,} of {self.num_gaussians:,} ({self.variance_share[name]:.1%} of the variance)"
+            f"{name} {self.kept[name]:,} of {self.num_gaussians:,} ({self.share[name]:.1%} {what})"
             for name in ATTRIBUTES
         ]
-        return "kept correctives: " + ", ".join(parts)
+        return "kept correctives: " + ", ".join(parts) + self.measured
 
 
 @torch.no_grad()
@@ -74,28 +111,120 @@ def corrective_statistics(
     return {name: CorrectiveStatistics(mean[name], (spread[name] / count).sum(1)) for name in ATTRIBUTES}
 
 
-def keep_counts(scores: dict[str, Float[Tensor, " kept"]], config: PruningConfig, basis_size: int) -> dict[str, int]:
-    """How many Gaussians keep a corrective, per attribute, by whichever budget is set.
+def bytes_each(attribute: str, basis_size: int) -> int:
+    """What one kept corrective takes in the avatar file before compression."""
+    return WIDTH[attribute] * basis_size * HALF_BYTES + INDEX_BYTES
 
-    Raises `ValueError` unless exactly one of the three budgets is set.
+
+@dataclass(frozen=True)
+class Order:
+    """All correctives of the three attributes, the one most worth its bytes first."""
+
+    attribute: Int[Tensor, " c"]
+    """Row of `ATTRIBUTES`."""
+    row: Int[Tensor, " c"]
+    """Of that attribute's basis."""
+    worth: Float[Tensor, " c"]
+    """Score, as a share of the sum over what competes."""
+
+    def first(self, count: int) -> Kept:
+        """The rows among the first `count`."""
+        attribute, row = self.attribute[:count], self.row[:count]
+        return {name: row[attribute == i].sort().values for i, name in enumerate(ATTRIBUTES)}
+
+
+def worth_order(scores: dict[str, Float[Tensor, " kept"]], basis_size: int, score: str) -> Order:
+    """By score per byte. Variances of a quaternion, a log scale and a colour have no common unit: there each attribute
+    counts by its share of its own sum. The change of the picture has one, and so divides the bytes by image error."""
+    total = sum(float(s.double().sum()) for s in scores.values())
+    sums = {k: total if score == "image" else float(s.double().sum()) for k, s in scores.items()}
+    worth = [scores[k].double() / max(sums[k], 1e-300) for k in ATTRIBUTES]
+    per_byte = torch.cat([w / bytes_each(k, basis_size) for k, w in zip(ATTRIBUTES, worth)])
+    order = per_byte.argsort(descending=True, stable=True)
+    sizes = [len(w) for w in worth]
+    attribute = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).to(order.device)
+    row = torch.cat([torch.arange(n, device=order.device) for n in sizes])
+    return Order(attribute[order], row[order], torch.cat(worth)[order])
+
+
+def top_of_each(scores: dict[str, Float[Tensor, " kept"]], count: int) -> Kept:
+    """The paper's choice: the best `count` of every attribute on its own."""
+    return {name: s.topk(min(count, len(s))).indices.sort().values for name, s in scores.items()}
+
+
+def holding_share(scores: dict[str, Float[Tensor, " kept"]], share: float, basis_size: int, score: str) -> Kept:
+    """The fewest that hold `share`: of each attribute's variance, or of the change of the picture by all three."""
+    if score == "image":
+        order = worth_order(scores, basis_size, score)
+        return order.first(_count_holding(order.worth, share))
+    counts = {name: _count_holding(s.double().sort(descending=True).values, share) for name, s in scores.items()}
+    return {name: top_of_each({name: s}, counts[name])[name] for name, s in scores.items()}
+
+
+def _count_holding(descending: Float[Tensor, " c"], share: float) -> int:
+    held = descending.cumsum(0)
+    return min(int((held < held[-1] * share).sum()) + 1, len(held)) if share > 0 else 0
+
+
+def _largest(fits: Callable[[int], bool], most: int) -> int:
+    """The largest count up to `most` that fits, to within `most / 2^TRIALS`; 0 where none does. `fits` is monotone."""
+    if fits(most):
+        return most
+    low, high = 0, most
+    for _ in range(TRIALS):
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def choose(
+    avatar: Avatar,
+    statistics: dict[str, CorrectiveStatistics],
+    config: PruningConfig,
+    file_bytes: Callable[[Avatar], int] | None = None,
+    picture_error: Callable[[Avatar], float] | None = None,
+) -> tuple[Kept, str]:
+    """Which correctives stay, and in words what a measured budget came to. Changes nothing.
+
+    Args:
+        file_bytes: size of the file that the avatar would be exported to; for that budget.
+        picture_error: mean squared error over training pictures; for the budget `allowed_loss_db`.
+
+    Errors: `ValueError` unless exactly one budget is set, where the file is larger than `file_bytes` even without any
+    corrective, and where a measured budget lacks its measure.
     """
-    budgets = [config.keep_count, config.keep_variance_share, config.keep_bytes]
-    if sum(b is not None for b in budgets) != 1:
-        raise ValueError(
-            "set exactly one of keep_count, keep_variance_share, keep_bytes; found "
-            f"{config.keep_count}, {config.keep_variance_share}, {config.keep_bytes} (use None for the others)"
-        )
+    budget, k = config.budget(), avatar.config.basis_size
+    scores = {name: statistics[name].score for name in ATTRIBUTES}
     if config.keep_count is not None:
-        return {name: min(config.keep_count, len(score)) for name, score in scores.items()}
-    if config.keep_bytes is not None:
-        each = sum(WIDTH[name] * basis_size * HALF_BYTES + INDEX_BYTES for name in scores)
-        return {name: min(config.keep_bytes // each, len(score)) for name, score in scores.items()}
-    counts = {}
-    for name, score in scores.items():
-        held = score.double().sort(descending=True).values.cumsum(0)
-        target = held[-1] * (config.keep_variance_share or 0.0)
-        counts[name] = int((held < target).sum()) + 1
-    return counts
+        return top_of_each(scores, config.keep_count), ""
+    if config.keep_share is not None:
+        return holding_share(scores, config.keep_share, k, config.score), ""
+    order = worth_order(scores, k, config.score)
+
+    def trial(count: int) -> Avatar:
+        pruned = copy.deepcopy(avatar)
+        keep(pruned, statistics, order.first(count), config.fold_mean)
+        return pruned
+
+    if config.file_bytes is not None and file_bytes is not None:
+        limit, bare = config.file_bytes, file_bytes(trial(0))
+        if bare > limit:
+            raise ValueError(
+                f"pruning.file_bytes is {limit:,}, but the avatar takes {bare:,} bytes with no corrective at all; "
+                "allow more, or train fewer Gaussians (--pipeline.model.avatar.num-gaussians)"
+            )
+        count = _largest(lambda c: file_bytes(trial(c)) <= limit, len(order.row))
+        return order.first(count), f"; the file takes {file_bytes(trial(count)):,} of {limit:,} bytes"
+    if config.allowed_loss_db is not None and picture_error is not None:
+        allowed, before = config.allowed_loss_db, picture_error(avatar)
+
+        def loss(dropped: int) -> float:
+            after = picture_error(trial(len(order.row) - dropped))
+            return 10 * math.log10(max(after, 1e-12) / max(before, 1e-12))
+
+        dropped = _largest(lambda d: loss(d) <= allowed, len(order.row))
+        return order.first(len(order.row) - dropped), f"; training pictures lose {loss(dropped):.3f} of {allowed} dB"
+    raise ValueError(f"pruning budget {budget} has to be measured, and no measure was given")
 
 
 @torch.no_grad()
@@ -105,28 +234,45 @@ def prune(
     config: PruningConfig,
     optimizers: Iterable[torch.optim.Optimizer] = (),
     lists: Iterable[list[nn.Parameter]] = (),
+    file_bytes: Callable[[Avatar], int] | None = None,
+    picture_error: Callable[[Avatar], float] | None = None,
 ) -> PruningReport:
-    """Keep the top correctives of each attribute, fold the mean of the others into the neutral attribute.
+    """Keep the correctives that the budget allows, fold the mean of the others into the neutral attribute.
 
     The bases become new, smaller parameters: autograd remembers the shape of a parameter for as long as any graph of
     an earlier step lives. They take the place of the old ones in the param groups of `optimizers` (with their rows of
-    Adam's moments) and in `lists` (nerfstudio keeps its own lists of parameters).
+    Adam's moments) and in `lists` (nerfstudio keeps its own lists of parameters). Errors: as of `choose`.
     """
-    counts = keep_counts({k: v.score for k, v in statistics.items()}, config, avatar.config.basis_size)
+    kept, measured = choose(avatar, statistics, config, file_bytes, picture_error)
     shares = {}
-    for name in ATTRIBUTES:
-        score, mean = statistics[name].score, statistics[name].mean
-        chosen = score.topk(counts[name]).indices.sort().values
+    for name, rows in kept.items():
+        score = statistics[name].score
         total = float(score.sum())
-        shares[name] = float(score[chosen].sum()) / total if total > 0 else 1.0
-        if config.fold_mean:
-            dropped = torch.ones(len(score), dtype=torch.bool, device=score.device)
-            dropped[chosen] = False
-            avatar.neutral(name).data.index_add_(0, avatar.index(name)[dropped], mean[dropped])
-        _keep_rows(avatar, f"{name}_basis", chosen, optimizers, lists)
-        avatar.index(name).data = avatar.index(name)[chosen]
+        shares[name] = float(score[rows].sum()) / total if total > 0 else 1.0
+    keep(avatar, statistics, kept, config.fold_mean, optimizers, lists)
     avatar.mark_pruned()
-    return PruningReport(counts, shares, avatar.config.num_gaussians)
+    counts = {name: len(rows) for name, rows in kept.items()}
+    return PruningReport(counts, shares, avatar.config.num_gaussians, config.score, measured)
+
+
+@torch.no_grad()
+def keep(
+    avatar: Avatar,
+    statistics: dict[str, CorrectiveStatistics],
+    kept: Kept,
+    fold_mean: bool,
+    optimizers: Iterable[torch.optim.Optimizer] = (),
+    lists: Iterable[list[nn.Parameter]] = (),
+) -> None:
+    """The surgery of `prune`: only the rows `kept` of each basis stay."""
+    for name, rows in kept.items():
+        mean = statistics[name].mean
+        if fold_mean:
+            dropped = torch.ones(len(mean), dtype=torch.bool, device=mean.device)
+            dropped[rows] = False
+            avatar.neutral(name).data.index_add_(0, avatar.index(name)[dropped], mean[dropped])
+        _keep_rows(avatar, f"{name}_basis", rows, optimizers, lists)
+        avatar.index(name).data = avatar.index(name)[rows]
 
 
 def _keep_rows(

@@ -21,6 +21,7 @@ from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nerfstudio_mobavatar.capture import CaptureCamera, CaptureError
+from nerfstudio_mobavatar.demo.folds import Folds
 from nerfstudio_mobavatar.demo.motion import Motion, load_motion, procedural_motion
 from nerfstudio_mobavatar.demo.scene import RenderedFrame, Scene, dome_cameras, stand_on_ground
 from nerfstudio_mobavatar.demo.shading import Lighting
@@ -51,6 +52,8 @@ class DemoData:
     """Image height in pixels."""
     lighting: Lighting = "dome"
     """`dome`: even light from all sides, as in a capture dome. `key`: a lamp with hard shadows, much harder to fit."""
+    folds: Folds = "plain"
+    """`rich`: six more folds at every joint, each driven by an angle of its own; much harder to fit."""
     motion: Path | None = None
     """Motion file with the arrays of `smpl_params.npz` (y up, 30 fps); procedural motion if not given."""
     frame_step: int = 1
@@ -81,14 +84,18 @@ class DemoData:
 
     def recipe(self, device: str = "cpu") -> "Recipe":
         """Everything that decides the pictures, without touching the disk: `recipe().scene()` renders in memory."""
-        betas = _person(self.seed)
         if self.motion is None:
             motion = procedural_motion(self.frames, self.frame_step, self.seed)
         else:
             motion = load_motion(self.motion, self.frames, self.frame_step)
+        return self.recipe_of(motion, device)
+
+    def recipe_of(self, motion: Motion, device: str = "cpu") -> "Recipe":
+        """The same person, cameras and light with a motion made elsewhere."""
+        betas = _person(self.seed)
         motion = stand_on_ground(motion, betas)
         cameras = dome_cameras(motion, betas, self.cameras, self.width, self.height, self.seed)
-        return Recipe(betas, motion, cameras, self.lighting, self.seed, device)
+        return Recipe(betas, motion, cameras, self.lighting, self.seed, device, self.folds)
 
     def _check(self) -> None:
         for name, low in (("frames", 1), ("cameras", 1), ("width", 16), ("height", 16), ("frame_step", 1)):
@@ -118,10 +125,11 @@ class Recipe:
     lighting: Lighting
     seed: int
     device: str
+    folds: Folds
 
     def scene(self) -> Scene:
         """Build the person (about a second)."""
-        return Scene(self.betas, self.cameras, self.lighting, self.seed, torch.device(self.device))
+        return Scene(self.betas, self.cameras, self.lighting, self.seed, torch.device(self.device), self.folds)
 
     def render(self, scene: Scene, row: int) -> RenderedFrame:
         """All cameras' pictures of frame `row`."""

@@ -14,7 +14,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from nerfstudio_mobavatar.body_model import Body, forward_kinematics, relative_to_rest
-from nerfstudio_mobavatar.demo.folds import FoldGenerator, build_folds, fold_height
+from nerfstudio_mobavatar.demo.folds import FoldGenerator, Folds, build_folds, fold_height
 from nerfstudio_mobavatar.demo.mesh import SkinnedMesh, compact, cut, face_table, point_normals, smooth, subdivide
 from nerfstudio_mobavatar.transforms import axis_angle_to_rotmat
 
@@ -41,7 +41,9 @@ class Landmarks:
 class ClothedHuman:
     """Rest-pose surface of body and garments, and its pose-dependent deformation."""
 
-    def __init__(self, body: Body, betas: Float[Tensor, " b"], detail: int, device: torch.device):
+    def __init__(
+        self, body: Body, betas: Float[Tensor, " b"], detail: int, device: torch.device, folds: Folds = "plain"
+    ):
         """`detail`: how often garment triangles are split in four (2 = 3.5 mm edges, for images above 400 pixels)."""
         body = body.to("cpu")
         rest, joints = body.rest(betas)
@@ -70,7 +72,7 @@ class ClothedHuman:
         self.pose_dirs = pose_dirs.contiguous().to(device)
         self.rest_normals = point_normals(self.rest, self.faces, self.face_table)
         cloth = (self.material == SHIRT) | (self.material == TROUSERS)
-        self.folds: list[FoldGenerator] = build_folds(self.rest, self.weights, self.joints, self.parents, cloth)
+        self.folds: list[FoldGenerator] = build_folds(self.rest, self.weights, self.joints, self.parents, cloth, folds)
         self.fold_scale = self._fold_scale()
 
     def pose(

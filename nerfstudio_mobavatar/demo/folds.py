@@ -2,11 +2,27 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
+
+Folds = Literal["plain", "rich"]
+
+
+@dataclass(frozen=True)
+class Sector:
+    """A further fold on one side of the joint, driven by the rotation about one axis only."""
+
+    axis: Float[Tensor, " 3"]
+    """Unit axis in the joint's frame."""
+    around: float
+    """Where on the way around the bone it lies, radians."""
+    wavelength: float
+    """Metres."""
+    phase: float
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,7 @@ class FoldGenerator:
     """Angle around the bone, radians."""
     strength: Float[Tensor, " n"]
     """Skin weight of the joint and its parent, 0..1."""
+    sectors: tuple[Sector, ...] = ()
 
 
 # joint, child, sigma, wavelength, amplitude (metres): shoulders, elbows, hips, knees, spine
@@ -51,8 +68,10 @@ def build_folds(
     joints: Float[Tensor, "55 3"],
     parents: tuple[int, ...],
     cloth: Tensor,
+    kind: Folds = "plain",
 ) -> list[FoldGenerator]:
-    """Fold generators of all cloth-bearing joints; `cloth` says which points may fold."""
+    """Fold generators of all cloth-bearing joints; `cloth` says which points may fold. "rich" adds six folds to each
+    joint, every one driven by an angle of its own, so that far more moves independently."""
     folds = []
     for k, (joint, child, sigma, wavelength, amplitude) in enumerate(_LAYOUT):
         strength = weights[:, [joint, parents[joint]]].sum(1).clamp(0, 1) * cloth
@@ -64,12 +83,20 @@ def build_folds(
         e1 = normalize(torch.linalg.cross(bone, torch.tensor([0.31, 0.2, 0.93], device=bone.device)), dim=0)
         around = torch.atan2(outward @ torch.linalg.cross(bone, e1), outward @ e1)
         phases = tuple(_TWO_PI * math.fmod(_GOLDEN * (4 * k + i + 1), 1.0) for i in range(4))
-        folds.append(
-            FoldGenerator(
-                joint, sigma, wavelength, amplitude, phases, bone, points, along, outward, around, strength[points]
-            )
-        )
+        sectors = _sectors(k, wavelength, bone) if kind == "rich" else ()
+        place = (points, along, outward, around, strength[points])
+        folds.append(FoldGenerator(joint, sigma, wavelength, amplitude, phases, bone, *place, sectors))
     return folds
+
+
+def _sectors(number: int, wavelength: float, bone: Float[Tensor, " 3"]) -> tuple[Sector, ...]:
+    """Two on opposite sides for each of three axes that are never parallel."""
+    axes = torch.eye(3, device=bone.device) + 0.35 * bone
+    spread = [math.fmod(_GOLDEN * (7 * number + i + 1), 1.0) for i in range(6)]
+    return tuple(
+        Sector(normalize(axes[i // 2], dim=0), _TWO_PI * (i / 6 + 0.1 * x), wavelength * (0.75 + 0.5 * x), _TWO_PI * x)
+        for i, x in enumerate(spread)
+    )
 
 
 def fold_height(
@@ -98,4 +125,10 @@ def _shape(fold: FoldGenerator, rotation: Float[Tensor, " 3"]) -> Float[Tensor, 
     spiral = _TWO_PI * fold.along / (1.7 * fold.wavelength) + torch.sign(twist) * 3 * fold.around + p2
     diagonal = torch.tanh(1.5 * twist.abs()) * torch.sin(spiral)
     resting = 0.25 * torch.sin(_TWO_PI * fold.along / (2.2 * fold.wavelength) + 2 * fold.around + p3)
-    return reach * (compression + 0.8 * diagonal + resting * torch.exp(-2 * bend))
+    folded = compression + 0.8 * diagonal + resting * torch.exp(-2 * bend)
+    for sector in fold.sectors:
+        drive = rotation @ sector.axis
+        window = torch.cos(fold.around - sector.around).clamp_min(0) ** 2
+        ripple = torch.sin(_TWO_PI * fold.along / sector.wavelength + 3.0 * drive + sector.phase)
+        folded = folded + 0.6 * torch.tanh(2.5 * drive.abs()) * window * ripple
+    return reach * folded

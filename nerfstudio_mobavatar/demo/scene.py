@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 from nerfstudio_mobavatar.body_model import forward_kinematics, load_body
 from nerfstudio_mobavatar.capture import CaptureCamera
 from nerfstudio_mobavatar.demo.clothed import ClothedHuman
+from nerfstudio_mobavatar.demo.folds import Folds
 from nerfstudio_mobavatar.demo.mesh import point_normals
 from nerfstudio_mobavatar.demo.mesh_raster import rasterize_views, views_at_once
 from nerfstudio_mobavatar.demo.motion import Motion
@@ -59,11 +60,13 @@ class Scene:
         lighting: Lighting,
         seed: int,
         device: torch.device,
+        folds: Folds = "plain",
     ):
         self.cameras, self.seed, self.device = cameras, seed, device
         self.lighting: Lighting = lighting
         small = max(cameras[0].width, cameras[0].height) <= _SMALL_IMAGE
-        self.human = ClothedHuman(load_body(), torch.from_numpy(betas), detail=1 if small else 2, device=device)
+        detail = 1 if small else 2
+        self.human = ClothedHuman(load_body(), torch.from_numpy(betas), detail, device, folds)
         self.quality = 1 if small else 3
         self.mottle = value_noise(self.human.rest, 18.0)[:, None]
 
