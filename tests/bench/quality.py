@@ -22,6 +22,7 @@ import torch
 from tests.bench.common import RESULTS, command_line, device_name
 from tests.bench.quality_train import (
     CaptureSpec,
+    Features,
     InMemoryCapture,
     ModelSpec,
     Row,
@@ -37,6 +38,8 @@ from tests.bench.quality_train import (
 ROWS = RESULTS / "quality"
 Group = list[Row]
 """Rows that share a trunk."""
+Job = list[Group]
+"""Groups that share a capture; one process takes them all."""
 
 
 def key(row: Row) -> str:
@@ -48,65 +51,58 @@ def prunings(row: Row, *names: str) -> Group:
     return [replace(row, pruning=name) for name in names]
 
 
-def headline(base: Row) -> list[Group]:
+def features(base: Row, kind: Features) -> Row:
+    return replace(base, model=replace(base.model, features=kind))
+
+
+def headline(base: Row) -> list[Job]:
     """In the order of importance."""
-    local, all_ = base.model, ("none", "top-90", "bytes-90")
-    wide = replace(local, features="global64")
-    narrow, bare = replace(local, features="global16"), replace(local, features="none")
+    local, wide = base, features(base, "global64")
     groups = [
-        prunings(base, *all_, "top-75", "top-95", "top-50", "top-90+nofold", "bytesvar-90", "bytes-95"),
-        prunings(replace(base, model=wide), "none"),
-        prunings(replace(base, seed=1), *all_),
-        prunings(replace(base, seed=1, model=wide), "none"),
-        prunings(replace(base, seed=2), *all_),
-        prunings(replace(base, seed=2, model=wide), "none"),
-        prunings(replace(base, model=narrow), "none"),
-        prunings(replace(base, model=bare), "none"),
-        prunings(replace(base, model=replace(local, input_reach=1)), "none", "top-90"),
-        prunings(replace(base, model=replace(local, sparsity=False)), "none", "top-90"),
-        prunings(replace(base, model=replace(local, input_noise=0.05)), "none"),
+        prunings(local, "none", "top-90", "bytes-90", "top-50", "top-75", "top-95", "top-90+nofold"),
+        prunings(wide, "none"),
     ]
-    return groups
+    for seed in (1, 2):
+        groups.append(prunings(replace(local, seed=seed), "none", "top-90", "bytes-90"))
+        groups.append(prunings(replace(wide, seed=seed), "none"))
+    groups += [
+        prunings(replace(base, steps=2 * base.steps), "none"),
+        prunings(replace(base, model=replace(base.model, input_reach=1)), "none"),
+        prunings(features(base, "none"), "none"),
+        prunings(features(base, "global16"), "none"),
+    ]
+    return [[group] for group in groups]
 
 
-def steps(base: Row) -> list[Group]:
-    """The same schedule stretched: how long until the longest run's quality less 0.1 dB, and what more steps change."""
-    wide = replace(base.model, features="global64")
+def grid(base: Row) -> list[Job]:
+    """One thing of the capture changed at a time: what opens the gap between local and global features."""
+    short = replace(base, capture=replace(base.capture, frames=480))
+    rich, key_light = (
+        replace(base, capture=replace(short.capture, **change)) for change in ({"folds": "rich"}, {"lighting": "key"})
+    )
     return [
-        *(prunings(replace(base, steps=int(base.steps * f)), "none") for f in (0.25, 0.5, 2)),
-        *(prunings(replace(base, steps=int(base.steps * f), model=wide), "none") for f in (0.5, 2)),
+        [prunings(rich, "none"), prunings(features(rich, "global64"), "none")],
+        [prunings(key_light, "none", "top-90", "bytes-90"), prunings(features(key_light, "global64"), "none")],
+        [prunings(short, "none"), prunings(features(short, "global64"), "none")],
     ]
 
 
-def grid(base: Row) -> list[Group]:
-    """One thing changed at a time: what opens the gap between local and global features."""
-    captures = [
-        replace(base.capture, folds="rich"),
-        replace(base.capture, frames=240),
-        replace(base.capture, lighting="key", frames=600),
-        replace(base.capture, side=512),
+def more(base: Row) -> list[Job]:
+    """Terms left out, noise on the pose, half and twice the steps, other rates of the networks."""
+    half = replace(base, steps=base.steps // 2)
+    rates = [("local", 1e-3), ("global64", 2e-4), ("global64", 1e-3)]
+    groups = [
+        prunings(replace(base, model=replace(base.model, sparsity=False)), "none", "top-90"),
+        prunings(half, "none"),
+        prunings(features(half, "global64"), "none"),
+        *(prunings(replace(half, model=replace(half.model, features=f, mlp_rate=r)), "none") for f, r in rates),
+        prunings(replace(base, model=replace(base.model, input_noise=0.05)), "none"),
+        prunings(features(replace(base, steps=2 * base.steps), "global64"), "none"),
     ]
-    wide = replace(base.model, features="global64")
-    return [
-        group
-        for capture in captures
-        for group in (
-            prunings(replace(base, capture=capture), "none", "top-90", "bytes-90"),
-            prunings(replace(base, capture=capture, model=wide), "none"),
-        )
-    ]
+    return [[group] for group in groups]
 
 
-def rates(base: Row) -> list[Group]:
-    """Learning rate of the networks, for each kind of features."""
-    return [
-        prunings(replace(base, model=replace(base.model, features=kind, mlp_rate=rate)), "none")
-        for kind in ("global64", "local")
-        for rate in (2e-4, 5e-4, 1e-3)
-    ]
-
-
-PLANS: dict[str, Callable[[Row], list[Group]]] = {"headline": headline, "steps": steps, "grid": grid, "rates": rates}
+PLANS: dict[str, Callable[[Row], list[Job]]] = {"headline": headline, "grid": grid, "more": more}
 
 
 class Runner:
@@ -115,22 +111,28 @@ class Runner:
     def __init__(self, folder: Path, device: str, deadline_s: float):
         self.folder, self.device = folder, device
         self.end = time.monotonic() + deadline_s
-        self.step_s = 0.0
+        self.step_s = self.picture_s = 0.0
         self.capture: tuple[CaptureSpec, InMemoryCapture] | None = None
 
     def left(self) -> float:
         return self.end - time.monotonic()
 
-    def claim(self, group: Group) -> Path:
-        return self.folder / f"{key(group[0].trunk())}.taken"
+    def claim(self, job: Job) -> Path:
+        return self.folder / f"{key(job[0][0].trunk())}.taken"
 
-    def taken(self, group: Group) -> bool:
-        """True where another process has this group; otherwise takes it."""
+    def taken(self, job: Job) -> bool:
+        """True where another process has this job; otherwise takes it."""
         try:
-            os.close(os.open(self.claim(group), os.O_CREAT | os.O_EXCL))
+            os.close(os.open(self.claim(job), os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             return True
         return False
+
+    def fits(self, group: Group) -> bool:
+        """Whether there is time for its trunk and first branch."""
+        spec = group[0].capture
+        drawing = 0 if self.capture and self.capture[0] == spec else self.picture_s * spec.cameras * spec.frames
+        return self.left() > 1.1 * self.step_s * group[0].steps + drawing + 12
 
     def pictures(self, spec: CaptureSpec) -> InMemoryCapture:
         if self.capture is None or self.capture[0] != spec:
@@ -139,6 +141,7 @@ class Runner:
             drawn = draw_capture(spec, self.device)
             seconds, count = time.perf_counter() - began, (spec.frames + spec.far_frames) * spec.cameras
             print(f"capture {spec}: {count} pictures, {count / seconds:.0f}/s, {drawn.num_bytes() / 1e9:.1f} GB")
+            self.picture_s = seconds / count
             self.capture = spec, drawn
         return self.capture[1]
 
@@ -166,17 +169,17 @@ class Runner:
                 f"{key(row)} {row.model.features} {row.pruning} seed {row.seed} steps {row.steps}: {shown}", flush=True
             )
 
-    def run_all(self, groups: list[Group]) -> None:
-        for group in groups:
-            wanted = [row for row in group if not (self.folder / f"{key(row)}.json").exists()]
-            if not wanted or (self.step_s and self.left() < 1.1 * self.step_s * wanted[0].steps + 15):
-                continue
-            if self.taken(group):
+    def run_all(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            wanted = [[row for row in group if not (self.folder / f"{key(row)}.json").exists()] for group in job]
+            wanted = [group for group in wanted if group]
+            if not wanted or not self.fits(wanted[0]) or self.taken(job):
                 continue
             try:
-                self.run(wanted)
-                self.claim(group).unlink()
-            except Exception:  # the next group may work, and the time is paid for; this one stays taken
+                for group in filter(self.fits, wanted):
+                    self.run(group)
+                self.claim(job).unlink()
+            except Exception:  # the next job may work, and the time is paid for; this one stays taken
                 traceback.print_exc()
 
 
@@ -206,7 +209,7 @@ def main() -> None:
         CaptureSpec(frames=a.frames, side=a.side, far_frames=a.far_frames),
         ModelSpec(gaussians=a.gaussians, nodes=a.nodes), a.steps,
     )  # fmt: skip
-    Runner(a.out, a.device, a.deadline_s).run_all([g for name in a.plans for g in PLANS[name](base)])
+    Runner(a.out, a.device, a.deadline_s).run_all([job for name in a.plans for job in PLANS[name](base)])
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from nerfstudio_mobavatar.demo.folds import Folds
 from nerfstudio_mobavatar.demo.in_memory import InMemoryCapture, render_in_memory
 from nerfstudio_mobavatar.demo.motion import Motion, procedural_motion
 from nerfstudio_mobavatar.demo.shading import Lighting
-from nerfstudio_mobavatar.features import NUM_INPUTS, NUM_POSE_INPUTS
+from nerfstudio_mobavatar.features import NUM_INPUTS, NUM_POSE_INPUTS, pose_inputs
 from nerfstudio_mobavatar.model import LossConfig, MobavatarModelConfig
 from nerfstudio_mobavatar.pruning import (
     CorrectiveStatistics,
@@ -88,7 +88,7 @@ class Row:
 
     capture: CaptureSpec = field(default_factory=CaptureSpec)
     model: ModelSpec = field(default_factory=ModelSpec)
-    steps: int = 7000
+    steps: int = 4500
     pruning: str = "none"
     """"none", "top-N" per cent pruned for each attribute ("top-90"), "+nofold", "bytes-90": score "image" and as many
     bytes as top-90, "bytesvar-90": the same bytes by variance."""
@@ -104,12 +104,14 @@ class BenchAvatar(Avatar):
     noise = 0.0
     limits: tuple[Tensor, Tensor] | None = None
 
-    def features(self, pose: Tensor, expression: Tensor) -> Tensor:
+    def _features(self, inputs: Tensor) -> Tensor:
+        angles, face = inputs[:NUM_POSE_INPUTS], inputs[NUM_POSE_INPUTS:]
         if self.noise and self.training:
-            pose = pose + self.noise * torch.randn_like(pose)
+            angles = angles + self.noise * torch.randn_like(angles)
+        inputs = torch.cat([angles, face])
         if self.limits is not None:
-            pose = torch.minimum(torch.maximum(pose, self.limits[0]), self.limits[1])
-        return super().features(pose, expression)
+            inputs = torch.minimum(torch.maximum(inputs, self.limits[0]), self.limits[1])
+        return super()._features(inputs)
 
 
 def far_motion(spec: CaptureSpec) -> Motion:
@@ -202,6 +204,10 @@ class Training:
 
     avatar: BenchAvatar
     optimizer: torch.optim.Adam
+    inputs: Tensor
+    """[t, 73] of the networks, of every frame."""
+    joints: Tensor
+    """[t, 55, 3, 4] transforms of every frame."""
     seconds: float = 0.0
 
 
@@ -212,7 +218,9 @@ def start(row: Row, capture: InMemoryCapture, device: str) -> Training:
         {"params": params, "lr": rates[name], "initial": rates[name], "final": 0.01 if name.startswith("node") else 0.1}
         for name, params in avatar.parameter_groups().items()
     ]
-    return Training(avatar, torch.optim.Adam(groups, eps=1e-15, fused=True))
+    inputs = pose_inputs(capture.pose, capture.expression)
+    joints = avatar.joint_transforms(capture.pose, capture.transl)
+    return Training(avatar, torch.optim.Adam(groups, eps=1e-15, fused=True), inputs, joints)
 
 
 def synchronize(device: str) -> None:
@@ -228,17 +236,18 @@ def train(state: Training, row: Row, capture: InMemoryCapture, first: int, last:
     rows, (cameras, _) = frames_of(row.capture)["train"], cameras_of(row.capture)
     mask = reach_mask(avatar, row.model.input_reach) if row.model.input_reach else None
     neighbours = avatar.get_buffer("node_neighbours")
+    # drawn beforehand: a copy to the GPU in every step would make the host wait for it
+    backgrounds = torch.rand(row.steps, 3, generator=torch.Generator().manual_seed(row.seed)).to(device)
     synchronize(device)
     began = time.perf_counter()
     for step in range(first, last):
         rng = np.random.default_rng((row.seed, step))
         frame = rows[int(rng.integers(len(rows)))]
         chosen = [int(k) for k in rng.permutation(cameras)[:CAMERAS_PER_STEP]]
-        background = torch.tensor(rng.random(3, np.float32), device=device)
         for group in optimizer.param_groups:
             group["lr"] = group["initial"] * group["final"] ** (step / row.steps)
         rgb, target, posed = draw_step(
-            avatar, capture, frame, chosen, background, backend,
+            state, capture, frame, chosen, backgrounds[step], backend,
             row.model.features != "none" and step >= config.warmup_fraction * row.steps,
         )  # fmt: skip
         loss = (rgb - target).abs().mean()
@@ -265,7 +274,7 @@ def train(state: Training, row: Row, capture: InMemoryCapture, first: int, last:
 
 
 def draw_step(
-    avatar: Avatar,
+    state: Training,
     capture: InMemoryCapture,
     frame: int,
     cameras: list[int],
@@ -274,14 +283,14 @@ def draw_step(
     use_correctives: bool,
 ) -> tuple[Tensor, Tensor, Any]:
     """The crop that holds the person in all cameras: rendering, target, and the posed avatar."""
-    posed = avatar(capture.pose[frame], capture.transl[frame], capture.expression[frame], use_correctives)
+    posed = state.avatar.decode(state.inputs[frame], state.joints[frame], use_correctives)
     box = capture.box(frame, cameras)
     y0, x0 = max(box.y0 - CROP_MARGIN, 0), max(box.x0 - CROP_MARGIN, 0)
     y1, x1 = min(box.y1 + CROP_MARGIN, capture.height), min(box.x1 + CROP_MARGIN, capture.width)
-    K = capture.K[cameras].clone()
+    K, T = (torch.stack([x[k] for k in cameras]) for x in (capture.K, capture.T_cam_world))
     K[:, 0, 2] -= x0
     K[:, 1, 2] -= y0
-    drawn = rasterize(posed.gaussians, capture.T_cam_world[cameras], K, x1 - x0, y1 - y0, background, backend)
+    drawn = rasterize(posed.gaussians, T, K, x1 - x0, y1 - y0, background, backend, with_depth=False)
     image, matte = capture.pixels(frame, cameras)
     target = losses.composite(image[:, y0:y1, x0:x1], matte[:, y0:y1, x0:x1], background)
     return drawn.rgb, target, posed
@@ -392,15 +401,16 @@ def jpeg(pixels: np.ndarray) -> bytes:
 
 
 def limits(row: Row, capture: InMemoryCapture) -> tuple[Tensor, Tensor]:
-    """Range of every joint's angles in the trained frames."""
-    poses = capture.pose[frames_of(row.capture)["train"]]
-    return poses.amin(0), poses.amax(0)
+    """Range of every pose input in the trained frames."""
+    train = frames_of(row.capture)["train"]
+    inputs = pose_inputs(capture.pose[train], capture.expression[train])
+    return inputs.amin(0), inputs.amax(0)
 
 
 def branch(state: Training) -> Training:
     """A copy whose optimiser holds the copy's parameters."""
     avatar, optimizer = copy.deepcopy((state.avatar, state.optimizer))
-    return Training(avatar, optimizer, state.seconds)
+    return Training(avatar, optimizer, state.inputs, state.joints, state.seconds)
 
 
 def prune_step(row: Row) -> int:
