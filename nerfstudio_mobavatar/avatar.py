@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from . import blendshapes, control_points, features, skinning
 from .blendshapes import ATTRIBUTES, WIDTH
 from .gaussians import PosedGaussians
-from .parts import make_parts
+from .parts import joints_seen, make_parts
 from .sampling import interpolate, morton_order, sample_surface
 from .template import Template
 from .transforms import quat_to_rotmat
@@ -34,6 +34,9 @@ class AvatarConfig:
     """Control nodes that carry position correctives, sampled uniformly among the Gaussians."""
     hidden_widths: tuple[int, ...] = (24, 24, 24)
     """Hidden layers of each part's MLP."""
+    input_reach: int | None = None
+    """Each part's network sees only joints so many bones away from those that move the part; None: all, as in the
+    paper. With 1 a sleeve learns nothing from the legs, and new combinations of poses look better (docs/quality.md)."""
     free_offset_m: float = 0.008
     """How far each Gaussian may leave the template by itself, metres (`free_offset_m * tanh(offset)`)."""
     initial_opacity: float = 0.8
@@ -113,8 +116,10 @@ def _initial_log_scale(config: AvatarConfig, layout: Layout) -> float:
 class Avatar(nn.Module):
     """Learned neutral attributes, part MLPs, blendshape bases and control nodes of one person.
 
-    Raises nothing of its own; shapes are checked by the functions it calls.
+    Raises nothing of its own but ValueError for a negative `input_reach`; shapes are checked by the functions it calls.
     """
+
+    seen_inputs: Tensor | None
 
     def __init__(self, config: AvatarConfig, layout: Layout) -> None:
         super().__init__()
@@ -146,6 +151,25 @@ class Avatar(nn.Module):
         weights, biases = features.init_layers(config.num_parts, sizes, generator)
         self.mlp_weights = nn.ParameterList(weights)
         self.mlp_biases = nn.ParameterList(biases)
+        # [P, 1, 73] of the first layer; no part of the checkpoint, since it follows from the layout
+        self.register_buffer("seen_inputs", None, persistent=False)
+        self._limit_inputs()
+
+    @torch.no_grad()
+    def _limit_inputs(self) -> None:
+        """Zero the first layers' weights of joints that are out of reach. Masked in `features`, they get no gradient
+        and so stay zero: neither optimisers nor avatar files have to know. Errors: ValueError for a negative reach."""
+        reach, first = self.config.input_reach, self.mlp_weights[0]
+        if reach is None:
+            return
+        if reach < 0:
+            raise ValueError(f"input_reach counts bones: expected 0 or more, or None for all joints, found {reach}")
+        part, index, weight = (self.get_buffer(name) for name in ("part", "skin_index", "skin_weight"))
+        joints = joints_seen(part, index, weight, self.parents, self.config.num_parts, reach)
+        self.seen_inputs = torch.ones(len(joints), 1, first.shape[2], device=first.device)
+        angles = joints[:, 1 : 1 + features.NUM_POSE_INPUTS // 3].repeat_interleave(3, 1)
+        self.seen_inputs[:, 0, : features.NUM_POSE_INPUTS] = angles.float()
+        first.mul_(self.seen_inputs)
 
     @torch.no_grad()
     def lay_out(self, layout: Layout) -> None:
@@ -156,6 +180,7 @@ class Avatar(nn.Module):
         self.get_buffer("num_head_parts").fill_(layout.num_head_parts)
         self._head_parts = layout.num_head_parts
         self.scale.fill_(_initial_log_scale(self.config, layout))
+        self._limit_inputs()
 
     def basis(self, attribute: str) -> nn.Parameter:
         """[kept, a, K] basis of "rotation", "scale" or "color"."""
@@ -186,7 +211,10 @@ class Avatar(nn.Module):
         return self._features(features.pose_inputs(pose, expression) if inputs is None else inputs)
 
     def _features(self, inputs: Float[Tensor, " 73"]) -> Float[Tensor, "p features"]:
-        return features.local_features(inputs, list(self.mlp_weights), list(self.mlp_biases), self._head_parts)
+        weights = list(self.mlp_weights)
+        if self.seen_inputs is not None:
+            weights[0] = weights[0] * self.seen_inputs
+        return features.local_features(inputs, weights, list(self.mlp_biases), self._head_parts)
 
     def correctives(self, e: Float[Tensor, "p features"]) -> dict[str, Float[Tensor, "kept a"]]:
         """Attribute correctives of the kept Gaussians for one pose."""
@@ -282,3 +310,4 @@ class Avatar(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
         self._head_parts = int(self.get_buffer("num_head_parts"))
         self._is_pruned = bool(self.get_buffer("pruned"))
+        self._limit_inputs()  # by the stored layout

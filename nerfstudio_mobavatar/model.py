@@ -1,5 +1,6 @@
 """The nerfstudio model: wiring of capture, avatar, rasteriser, losses and pruning. No maths of its own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
-from . import features, losses, metrics, trained_poses, viewer_controls
+from . import features, losses, metrics, pruning_report, trained_poses, viewer_controls
 from .avatar import Avatar, AvatarConfig, Layout, make_layout
 from .blendshapes import ATTRIBUTES
 from .body_model import Body, load_body
@@ -21,11 +22,14 @@ from .capture import Capture, CaptureError
 from .corrections import FitCorrections
 from .device import Compile, compiled, describe_compile, resolve_compile, upload
 from .pruning import PruningConfig, PruningReport, corrective_statistics, prune
+from .pruning_scores import Probe, image_statistics, picture_error
 from .refine import RefineConfig, refine, refined_pose
 from .render import Backend, describe_backend, rasterize, resolve_backend
 from .template import make_template
 from .transforms import rigid
 from .viewer.control import PoseControl
+from .web_export.bundle import encode
+from .web_export.from_avatar import avatar_arrays
 
 
 @dataclass
@@ -167,7 +171,9 @@ class MobavatarModel(Model):
             nonlocal wrapped_for
             self.step = step
             if self.config.correctives and step >= self.prune_step and not self.avatar.is_pruned:
-                self.prune(list(optimizers.optimizers.values()), list(optimizers.parameters.values()))
+                self.prune(
+                    list(optimizers.optimizers.values()), list(optimizers.parameters.values()), trainer, pipeline
+                )
                 wrapped_for = None
             if wrapped_for != self.uses_correctives():
                 wrapped_for = self.uses_correctives()
@@ -212,12 +218,24 @@ class MobavatarModel(Model):
         assert self.trained is not None
         return trained_poses.pose_distance(features.pose_inputs(pose, expression).cpu().numpy(), *self.trained[1:])
 
-    def prune(self, optimizers: list[torch.optim.Optimizer], lists: list[list[nn.Parameter]]) -> None:
-        """End of stage 1: keep the correctives that vary most over the training poses."""
+    def prune(
+        self, optimizers: list[torch.optim.Optimizer], lists: list[list[nn.Parameter]], trainer: Any, pipeline: Any
+    ) -> None:
+        """End of stage 1: keep the correctives that are worth most, and write what was kept beside the checkpoints."""
         self.viewer_pose.before_pruning()
-        statistics = corrective_statistics(self.avatar, self.training_poses())
-        self.pruning_report = prune(self.avatar, statistics, self.config.pruning, optimizers, lists)
-        CONSOLE.log(f"Step {self.step}: {self.pruning_report.describe()}")
+        config, avatar = self.config.pruning, self.avatar
+        statistics = corrective_statistics(avatar, self.training_poses())
+        probes = TrainingProbes(self, pipeline.datamanager.train_dataset, config.image_probes)
+        if config.score == "image":
+            statistics = image_statistics(avatar, statistics, probes, config.fold_mean, self.backend)
+        report = prune(
+            avatar, statistics, config, optimizers, lists,
+            lambda a: len(encode(avatar_arrays(a, {}))), lambda a: picture_error(a, probes, self.backend),
+        )  # fmt: skip
+        self.pruning_report = report
+        CONSOLE.log(f"Step {self.step}: {report.describe()}")
+        if trainer.local_rank == 0:
+            pruning_report.write(trainer.base_dir, avatar, statistics, report, self.backend)
 
     @torch.no_grad()
     def refine_fit(self, corrections: FitCorrections) -> None:
@@ -355,6 +373,28 @@ class MobavatarModel(Model):
         values = metrics.image_metrics(outputs["rgb"], image, mask)
         side_by_side = torch.cat([target, outputs["rgb"].clamp(0, 1)], 1)
         return values, {"img": side_by_side}
+
+
+class TrainingProbes(Sequence[Probe]):
+    """Training pictures spread over the dataset, each read when it is asked for."""
+
+    def __init__(self, model: MobavatarModel, dataset: Any, count: int):
+        self.model, self.dataset = model, dataset
+        every = len(dataset) / max(1, min(count, len(dataset)))
+        # a step of a whole number could always meet the same camera
+        self.which = [int(i * every + (i * 0.618 % 1) * every) for i in range(min(count, len(dataset)))]
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+    def __getitem__(self, i: int) -> Probe:  # pyright: ignore[reportIncompatibleMethodOverride]
+        index, model = self.which[i], self.model
+        data, camera = self.dataset.get_data(index, "uint8"), self.dataset.cameras[index : index + 1]
+        row = data["pose_row"]
+        pose, transl, expression = (model.get_buffer(f"fit_{name}")[row] for name in ("pose", "transl", "expression"))
+        T, K, _, _ = opencv_cameras(camera, model.device)
+        T = model.correct_cameras(T, camera)
+        return Probe(pose, transl, expression, T, K, data["image"].to(model.device), data["mask"].to(model.device))
 
 
 def opencv_cameras(camera: Cameras, device: torch.device | str) -> tuple[Tensor, Tensor, int, int]:

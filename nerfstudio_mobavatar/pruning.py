@@ -22,7 +22,7 @@ TRIALS = 10
 """Prunings tried to meet a budget that has to be measured; each halves what is left open."""
 BUDGETS = ("keep_count", "keep_share", "file_bytes", "allowed_loss_db")
 
-Kept = dict[str, Int[Tensor, " kept"]]
+Kept = dict[str, Int[Tensor, " _kept"]]
 """Rows of each attribute's basis that stay, ascending."""
 
 
@@ -133,7 +133,7 @@ class Order:
         return {name: row[attribute == i].sort().values for i, name in enumerate(ATTRIBUTES)}
 
 
-def worth_order(scores: dict[str, Float[Tensor, " kept"]], basis_size: int, score: str) -> Order:
+def worth_order(scores: dict[str, Float[Tensor, " _kept"]], basis_size: int, score: str) -> Order:
     """By score per byte. Variances of a quaternion, a log scale and a colour have no common unit: there each attribute
     counts by its share of its own sum. The change of the picture has one, and so divides the bytes by image error."""
     total = sum(float(s.double().sum()) for s in scores.values())
@@ -147,12 +147,12 @@ def worth_order(scores: dict[str, Float[Tensor, " kept"]], basis_size: int, scor
     return Order(attribute[order], row[order], torch.cat(worth)[order])
 
 
-def top_of_each(scores: dict[str, Float[Tensor, " kept"]], count: int) -> Kept:
+def top_of_each(scores: dict[str, Float[Tensor, " _kept"]], count: int) -> Kept:
     """The paper's choice: the best `count` of every attribute on its own."""
     return {name: s.topk(min(count, len(s))).indices.sort().values for name, s in scores.items()}
 
 
-def holding_share(scores: dict[str, Float[Tensor, " kept"]], share: float, basis_size: int, score: str) -> Kept:
+def holding_share(scores: dict[str, Float[Tensor, " _kept"]], share: float, basis_size: int, score: str) -> Kept:
     """The fewest that hold `share`: of each attribute's variance, or of the change of the picture by all three."""
     if score == "image":
         order = worth_order(scores, basis_size, score)
@@ -202,7 +202,7 @@ def choose(
     order = worth_order(scores, k, config.score)
 
     def trial(count: int) -> Avatar:
-        pruned = copy.deepcopy(avatar)
+        pruned = copy.deepcopy(avatar).eval()  # what is compiled for training belongs to the original
         keep(pruned, statistics, order.first(count), config.fold_mean)
         return pruned
 
@@ -223,7 +223,7 @@ def choose(
             return 10 * math.log10(max(after, 1e-12) / max(before, 1e-12))
 
         dropped = _largest(lambda d: loss(d) <= allowed, len(order.row))
-        return order.first(len(order.row) - dropped), f"; training pictures lose {loss(dropped):.3f} of {allowed} dB"
+        return order.first(len(order.row) - dropped), f"; training pictures lose {loss(dropped):.3f} of {allowed:g} dB"
     raise ValueError(f"pruning budget {budget} has to be measured, and no measure was given")
 
 

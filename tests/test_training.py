@@ -22,6 +22,8 @@ def test_pruning_happens_at_its_step_and_is_reported(finished):
     assert model.prune_step == PRUNE_STEP and model.avatar.is_pruned
     assert all(len(model.avatar.index(name)) == 20 for name in ATTRIBUTES)
     assert model.pruning_report is not None and "rotation 20 of 100" in model.pruning_report.describe()
+    assert "rotation 20 of 100" in (finished.base_dir / "pruning.txt").read_text()
+    assert (finished.base_dir / "pruning.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize("resume_after", [PRUNE_STEP - 2, PRUNE_STEP - 1, PRUNE_STEP, PRUNE_STEP + 2])

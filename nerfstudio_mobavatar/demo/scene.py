@@ -78,7 +78,8 @@ class Scene:
         row: int,
     ) -> RenderedFrame:
         """All cameras' pictures of one frame. `row` seeds the sensor noise."""
-        rgb, alpha = self.draw(*(torch.from_numpy(x).to(self.device) for x in (pose, transl, expression)), row)
+        p, t, e = (torch.from_numpy(x).to(self.device) for x in (pose, transl, expression))
+        rgb, alpha = self.draw(p, t, e, row)
         return RenderedFrame(rgb.cpu().numpy(), alpha.cpu().numpy())
 
     @torch.no_grad()

@@ -102,7 +102,17 @@ def more(base: Row) -> list[Job]:
     return [[group] for group in groups]
 
 
-PLANS: dict[str, Callable[[Row], list[Job]]] = {"headline": headline, "grid": grid, "more": more}
+def tuned(base: Row) -> list[Job]:
+    """What the other plans found, together: near joints only, no L1 terms, a higher rate of the part networks; against
+    one global feature without L1 terms, whose own rate was best."""
+    best = replace(base, model=replace(base.model, input_reach=1, sparsity=False, mlp_rate=1e-3))
+    wide = replace(base, model=replace(base.model, features="global64", sparsity=False))
+    groups = [prunings(best, "none", "bytes-90", "top-90"), prunings(wide, "none")]
+    groups += [prunings(replace(best, seed=1), "none", "bytes-90"), prunings(replace(wide, seed=1), "none")]
+    return [[group] for group in groups]
+
+
+PLANS: dict[str, Callable[[Row], list[Job]]] = {"headline": headline, "grid": grid, "more": more, "tuned": tuned}
 
 
 class Runner:

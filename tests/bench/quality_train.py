@@ -7,7 +7,7 @@ import copy
 import io
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -98,22 +98,6 @@ class Row:
         return replace(self, pruning="")
 
 
-class BenchAvatar(Avatar):
-    """The product's avatar, whose pose inputs can be disturbed or clamped."""
-
-    noise = 0.0
-    limits: tuple[Tensor, Tensor] | None = None
-
-    def _features(self, inputs: Tensor) -> Tensor:
-        angles, face = inputs[:NUM_POSE_INPUTS], inputs[NUM_POSE_INPUTS:]
-        if self.noise and self.training:
-            angles = angles + self.noise * torch.randn_like(angles)
-        inputs = torch.cat([angles, face])
-        if self.limits is not None:
-            inputs = torch.minimum(torch.maximum(inputs, self.limits[0]), self.limits[1])
-        return super()._features(inputs)
-
-
 def far_motion(spec: CaptureSpec) -> Motion:
     """Poses outside the trained motion: another seed, larger angles."""
     other = procedural_motion(spec.far_frames, 37, seed=1)
@@ -163,9 +147,10 @@ def global_width(basis_size: int, local: AvatarConfig) -> int:
     return max(range(8, 2000), key=lambda h: -abs(count(1, (h,) * 3, 2 * basis_size) - wanted))
 
 
-def make_avatar(spec: ModelSpec, betas: Tensor, seed: int, device: str) -> BenchAvatar:
+def make_avatar(spec: ModelSpec, betas: Tensor, seed: int, device: str) -> Avatar:
     """Global features are one part whose network sees everything, the expression too."""
-    config = AvatarConfig(num_gaussians=spec.gaussians, num_nodes=spec.nodes, seed=seed)
+    reach = spec.input_reach if spec.input_reach else None
+    config = AvatarConfig(num_gaussians=spec.gaussians, num_nodes=spec.nodes, seed=seed, input_reach=reach)
     if spec.features.startswith("global"):
         size = int(spec.features.removeprefix("global"))
         width = global_width(size, config)
@@ -174,40 +159,18 @@ def make_avatar(spec: ModelSpec, betas: Tensor, seed: int, device: str) -> Bench
     layout: Layout = make_layout(make_template(body, betas.cpu()), tuple(body.parents), config)
     if config.num_parts == 1:
         layout = replace(layout, num_head_parts=1)
-    avatar = BenchAvatar(config, layout).to(device)
-    avatar.noise = spec.input_noise
+    avatar = Avatar(config, layout).to(device)
     return avatar
-
-
-def reach_mask(avatar: Avatar, reach: int) -> Tensor:
-    """[P, 1, 73]: which pose inputs a part's network may see."""
-    parents, part = avatar.parents, avatar.get_buffer("part")
-    near = torch.eye(len(parents), device=part.device)
-    step = near.clone()
-    for child, parent in enumerate(parents):
-        if parent >= 0:
-            step[child, parent] = step[parent, child] = 1
-    for _ in range(reach):
-        near = ((near @ step) > 0).float()
-    follows = torch.zeros(avatar.config.num_parts, len(parents), device=part.device)
-    index, weight = avatar.get_buffer("skin_index"), avatar.get_buffer("skin_weight")
-    follows.view(-1).index_add_(0, (part[:, None] * len(parents) + index).flatten(), weight.flatten())
-    follows = (follows / follows.sum(1, keepdim=True).clamp_min(1e-9) > 0.05).float()
-    seen = ((follows @ near) > 0)[:, 1:22].float().repeat_interleave(3, 1)
-    face = torch.ones(len(seen), NUM_INPUTS - NUM_POSE_INPUTS, device=part.device)
-    return torch.cat([seen, face], 1)[:, None]
 
 
 @dataclass
 class Training:
     """State of a run, copied where pruning branches off."""
 
-    avatar: BenchAvatar
+    avatar: Avatar
     optimizer: torch.optim.Adam
     inputs: Tensor
     """[t, 73] of the networks, of every frame."""
-    joints: Tensor
-    """[t, 55, 3, 4] transforms of every frame."""
     seconds: float = 0.0
 
 
@@ -218,9 +181,12 @@ def start(row: Row, capture: InMemoryCapture, device: str) -> Training:
         {"params": params, "lr": rates[name], "initial": rates[name], "final": 0.01 if name.startswith("node") else 0.1}
         for name, params in avatar.parameter_groups().items()
     ]
-    inputs = pose_inputs(capture.pose, capture.expression)
-    joints = avatar.joint_transforms(capture.pose, capture.transl)
-    return Training(avatar, torch.optim.Adam(groups, eps=1e-15, fused=True), inputs, joints)
+    return Training(avatar, torch.optim.Adam(groups, eps=1e-15, fused=True), inputs_of(capture))
+
+
+def inputs_of(capture: InMemoryCapture) -> Tensor:
+    """[t, 73] of the networks."""
+    return torch.stack([pose_inputs(p, e) for p, e in zip(capture.pose, capture.expression)])
 
 
 def synchronize(device: str) -> None:
@@ -234,7 +200,6 @@ def train(state: Training, row: Row, capture: InMemoryCapture, first: int, last:
     backend = resolve_backend("auto", device)
     config, weights = MobavatarModelConfig(), LossConfig()
     rows, (cameras, _) = frames_of(row.capture)["train"], cameras_of(row.capture)
-    mask = reach_mask(avatar, row.model.input_reach) if row.model.input_reach else None
     neighbours = avatar.get_buffer("node_neighbours")
     # drawn beforehand: a copy to the GPU in every step would make the host wait for it
     backgrounds = torch.rand(row.steps, 3, generator=torch.Generator().manual_seed(row.seed)).to(device)
@@ -249,6 +214,7 @@ def train(state: Training, row: Row, capture: InMemoryCapture, first: int, last:
         rgb, target, posed = draw_step(
             state, capture, frame, chosen, backgrounds[step], backend,
             row.model.features != "none" and step >= config.warmup_fraction * row.steps,
+            row.model.input_noise,
         )  # fmt: skip
         loss = (rgb - target).abs().mean()
         if step >= config.perceptual_fraction * row.steps:
@@ -267,8 +233,6 @@ def train(state: Training, row: Row, capture: InMemoryCapture, first: int, last:
                 for w in avatar.mlp_weights:
                     w.mul_(1 - row.model.weight_decay)
         optimizer.step()
-        if mask is not None:
-            avatar.mlp_weights[0].data.mul_(mask)
     synchronize(device)
     state.seconds += time.perf_counter() - began
 
@@ -281,16 +245,22 @@ def draw_step(
     background: Tensor,
     backend: Backend,
     use_correctives: bool,
+    noise: float,
 ) -> tuple[Tensor, Tensor, Any]:
     """The crop that holds the person in all cameras: rendering, target, and the posed avatar."""
-    posed = state.avatar.decode(state.inputs[frame], state.joints[frame], use_correctives)
+    inputs = state.inputs[frame]
+    if noise:
+        inputs = inputs.clone()
+        inputs[:NUM_POSE_INPUTS] += noise * torch.randn_like(inputs[:NUM_POSE_INPUTS])
+    pose = (capture.pose[frame], capture.transl[frame], capture.expression[frame])
+    posed = state.avatar(*pose, use_correctives, inputs)
     box = capture.box(frame, cameras)
     y0, x0 = max(box.y0 - CROP_MARGIN, 0), max(box.x0 - CROP_MARGIN, 0)
     y1, x1 = min(box.y1 + CROP_MARGIN, capture.height), min(box.x1 + CROP_MARGIN, capture.width)
     K, T = (torch.stack([x[k] for k in cameras]) for x in (capture.K, capture.T_cam_world))
     K[:, 0, 2] -= x0
     K[:, 1, 2] -= y0
-    drawn = rasterize(posed.gaussians, T, K, x1 - x0, y1 - y0, background, backend, with_depth=False)
+    drawn = rasterize(posed.gaussians, T, K, x1 - x0, y1 - y0, background, backend)
     image, matte = capture.pixels(frame, cameras)
     target = losses.composite(image[:, y0:y1, x0:x1], matte[:, y0:y1, x0:x1], background)
     return drawn.rgb, target, posed
@@ -300,7 +270,7 @@ def training_poses(row: Row, capture: InMemoryCapture) -> list[tuple[Tensor, Ten
     return [(capture.pose[i], capture.expression[i]) for i in frames_of(row.capture)["train"]]
 
 
-class Probes:
+class Probes(Sequence[Probe]):
     """Training pictures over the whole motion and all trained cameras, made when they are asked for."""
 
     def __init__(self, row: Row, capture: InMemoryCapture, count: int):
@@ -312,16 +282,13 @@ class Probes:
     def __len__(self) -> int:
         return len(self.which)
 
-    def __getitem__(self, i: int) -> Probe:
-        c, (frame, camera) = self.capture, self.which[i]
+    def __getitem__(self, i: int) -> Probe:  # pyright: ignore[reportIncompatibleMethodOverride]
+        c, (frame, camera) = self.capture, self.which[i]  # an IndexError ends iteration
         image, matte = c.pixels(frame, [camera])
         return Probe(
             c.pose[frame], c.transl[frame], c.expression[frame], c.T_cam_world[[camera]], c.K[[camera]],
             image[0], matte[0],
         )  # fmt: skip
-
-    def __iter__(self) -> Iterator[Probe]:
-        return (self[i] for i in range(len(self)))
 
 
 def kept_bytes(avatar: Avatar) -> int:
@@ -350,16 +317,21 @@ def prune_branch(
 
 
 @torch.no_grad()
-def evaluate(avatar: BenchAvatar, row: Row, capture: InMemoryCapture, which: str) -> dict[str, float]:
-    """Means over the held-out cameras of the frames `which`, by the function that `ns-eval` uses."""
+def evaluate(
+    avatar: Avatar, row: Row, capture: InMemoryCapture, which: str, clamp: tuple[Tensor, Tensor] | None = None
+) -> dict[str, float]:
+    """Means over the held-out cameras of the frames `which`, by the function that `ns-eval` uses; the networks' inputs
+    as they are, or clamped to a range."""
     backend, white = resolve_backend("auto", avatar.color.device), torch.ones(3, device=avatar.color.device)
     avatar.eval()
     values: list[dict[str, float]] = []
     held = cameras_of(row.capture)[1]
     for frame in frames_of(row.capture)[which]:
-        posed = avatar(
-            capture.pose[frame], capture.transl[frame], capture.expression[frame], row.model.features != "none"
-        )
+        pose = (capture.pose[frame], capture.transl[frame], capture.expression[frame])
+        inputs = pose_inputs(pose[0], pose[2])
+        if clamp is not None:
+            inputs = torch.minimum(torch.maximum(inputs, clamp[0]), clamp[1])
+        posed = avatar(*pose, row.model.features != "none", inputs)
         T, K = capture.T_cam_world[held], capture.K[held]
         pictures = rasterize(posed.gaussians, T, K, capture.width, capture.height, white, backend).rgb
         images, mattes = capture.pixels(frame, held)
@@ -368,7 +340,7 @@ def evaluate(avatar: BenchAvatar, row: Row, capture: InMemoryCapture, which: str
 
 
 @torch.no_grad()
-def strip(avatar: BenchAvatar, row: Row, capture: InMemoryCapture, height: int = 224) -> bytes:
+def strip(avatar: Avatar, row: Row, capture: InMemoryCapture, height: int = 224) -> bytes:
     """JPEG: one held-out view, a near and a far pose, person's crop."""
     backend, white, tiles = resolve_backend("auto", avatar.color.device), avatar.color.new_ones(3), []
     avatar.eval()
@@ -402,15 +374,14 @@ def jpeg(pixels: np.ndarray) -> bytes:
 
 def limits(row: Row, capture: InMemoryCapture) -> tuple[Tensor, Tensor]:
     """Range of every pose input in the trained frames."""
-    train = frames_of(row.capture)["train"]
-    inputs = pose_inputs(capture.pose[train], capture.expression[train])
+    inputs = inputs_of(capture)[frames_of(row.capture)["train"]]
     return inputs.amin(0), inputs.amax(0)
 
 
 def branch(state: Training) -> Training:
     """A copy whose optimiser holds the copy's parameters."""
     avatar, optimizer = copy.deepcopy((state.avatar, state.optimizer))
-    return Training(avatar, optimizer, state.inputs, state.joints, state.seconds)
+    return Training(avatar, optimizer, state.inputs, state.seconds)
 
 
 def prune_step(row: Row) -> int:
@@ -427,9 +398,8 @@ def finish(
     train(state, row, capture, prune_step(row), row.steps, device)
     for which in ("view", "near", "far"):
         result |= {f"{which}_{name}": value for name, value in evaluate(state.avatar, row, capture, which).items()}
-    state.avatar.limits = limits(row, capture)
-    result |= {f"far_clamped_{k}": v for k, v in evaluate(state.avatar, row, capture, "far").items()}
-    state.avatar.limits = None
+    clamped = evaluate(state.avatar, row, capture, "far", limits(row, capture))
+    result |= {f"far_clamped_{k}": v for k, v in clamped.items()}
     result |= {"train_s": state.seconds, "step_ms": 1000 * state.seconds / row.steps}
     return result, strip(state.avatar, row, capture)
 
