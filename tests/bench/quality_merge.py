@@ -19,8 +19,8 @@ HEAD = """# Quality, measured
 Synthetic pictures only: the person of `mobavatar demo-data`, drawn on the GPU and kept in memory
 (`python -m tests.bench.quality run headline grid more tuned`, then `... merge`; {device}). Decibels are PSNR on the
 person's crop over white, on the two of twelve cameras that were held out: **view** in trained poses, **near** in poses
-between trained ones, **far** in another motion with all angles a quarter larger. SSIM is of the crop; it also stands in for
-LPIPS, whose network's weights were not at hand, as the perceptual term of training ("ssim", weight 0.1). Every line
+between trained ones, **far** in another motion with all angles a quarter larger. SSIM is of the crop; it also stands in
+for LPIPS, whose network's weights were not at hand, as the perceptual term of training ("ssim", weight 0.1). Every line
 has the same number of steps for its variant, four pictures each, pruning after 5/7 of them. Means over the seeds; +-
 is half the range. The first table is the point that was fixed before anything was measured: 1,200 frames (1,020
 trained), twelve cameras, 1,024 px, 200,000 Gaussians, {steps} steps. A run of the paper has 280,000.
@@ -186,10 +186,9 @@ def show(rows: Rows, folder: Path) -> str:
     target = DOCS / "quality"
     target.mkdir(parents=True, exist_ok=True)
     lines = ["", "## Pictures", "", "A held-out view, a near and a far pose, seed 0.", ""]
-    wanted: list[dict[str, Any]] = [
-        {"pruning": "none", "input_reach": 1, "sparsity": False, "mlp_rate": 1e-3}, {"pruning": "none"}, {"pruning": "bytes-90"}, {"pruning": "top-90"},
-        {"pruning": "none", "features": "global64"}, {"pruning": "none", "features": "none"},
-    ]  # fmt: skip
+    tuned: dict[str, Any] = {"input_reach": 1, "sparsity": False, "mlp_rate": 1e-3}
+    variants: list[dict[str, Any]] = [tuned, {}, {"features": "global64"}, {"features": "none"}]
+    wanted = [spec | {"pruning": "none"} for spec in variants] + [{"pruning": "bytes-90"}, {"pruning": "top-90"}]
     for spec in wanted:
         for row in rows:
             if matches(row, **spec) and row["row"]["seed"] == 0:
