@@ -188,7 +188,10 @@ def show(rows: Rows, folder: Path) -> str:
     lines = ["", "## Pictures", "", "A held-out view, a near and a far pose, seed 0.", ""]
     tuned: dict[str, Any] = {"input_reach": 1, "sparsity": False, "mlp_rate": 1e-3}
     variants: list[dict[str, Any]] = [tuned, {}, {"features": "global64"}, {"features": "none"}]
-    wanted = [spec | {"pruning": "none"} for spec in variants] + [{"pruning": "bytes-90"}, {"pruning": "top-90"}]
+    wanted: list[dict[str, Any]] = [spec | {"pruning": "none"} for spec in variants] + [
+        {"pruning": "bytes-90"},
+        {"pruning": "top-90"},
+    ]
     for spec in wanted:
         for row in rows:
             if matches(row, **spec) and row["row"]["seed"] == 0:
