@@ -250,7 +250,6 @@ def prune(
         total = float(score.sum())
         shares[name] = float(score[rows].sum()) / total if total > 0 else 1.0
     keep(avatar, statistics, kept, config.fold_mean, optimizers, lists)
-    avatar.mark_pruned()
     counts = {name: len(rows) for name, rows in kept.items()}
     return PruningReport(counts, shares, avatar.config.num_gaussians, config.score, measured)
 
@@ -273,6 +272,7 @@ def keep(
             avatar.neutral(name).data.index_add_(0, avatar.index(name)[dropped], mean[dropped])
         _keep_rows(avatar, f"{name}_basis", rows, optimizers, lists)
         avatar.index(name).data = avatar.index(name)[rows]
+    avatar.mark_pruned()
 
 
 def _keep_rows(
