@@ -21,6 +21,7 @@ from .camera_colors import CameraColors
 from .capture import Capture, CaptureError
 from .corrections import FitCorrections
 from .device import Compile, compiled, describe_compile, resolve_compile, upload
+from .ns_export_hook import avatar_file_bytes
 from .pruning import PruningConfig, PruningReport, corrective_statistics, prune
 from .pruning_scores import Probe, image_statistics, picture_error
 from .refine import RefineConfig, refine, refined_pose
@@ -28,8 +29,6 @@ from .render import Backend, describe_backend, rasterize, resolve_backend
 from .template import make_template
 from .transforms import rigid
 from .viewer.control import PoseControl
-from .web_export.bundle import encode
-from .web_export.from_avatar import avatar_arrays
 
 
 @dataclass
@@ -230,7 +229,7 @@ class MobavatarModel(Model):
             statistics = image_statistics(avatar, statistics, probes, config.fold_mean, self.backend)
         report = prune(
             avatar, statistics, config, optimizers, lists,
-            lambda a: len(encode(avatar_arrays(a, {}))), lambda a: picture_error(a, probes, self.backend),
+            avatar_file_bytes, lambda a: picture_error(a, probes, self.backend),
         )  # fmt: skip
         self.pruning_report = report
         CONSOLE.log(f"Step {self.step}: {report.describe()}")

@@ -25,6 +25,14 @@ def install() -> None:
         tyro.cli = _wrap(tyro.cli)
 
 
+def avatar_file_bytes(avatar: Any) -> int:
+    """Size of the file that the avatar would be exported to: a pruning budget may be given in these bytes."""
+    from .web_export.bundle import encode
+    from .web_export.from_avatar import avatar_arrays
+
+    return len(encode(avatar_arrays(avatar, {})))
+
+
 def _wrap(cli: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(cli)
     def wrapped(f: Any, *args: Any, **kwargs: Any) -> Any:
