@@ -65,7 +65,8 @@ def remember(patch: pytest.MonkeyPatch) -> None:
 
 
 def _key(fit: BodyFit, body: Body, row: int) -> bytes:
-    return digest(fit.pose[row], fit.transl[row], fit.expression[row], fit.betas) + body.name.encode()
+    # the template stands for the body: two files of one name may differ
+    return digest(fit.pose[row], fit.transl[row], fit.expression[row], fit.betas, body.v_template)
 
 
 def _everywhere(patch: pytest.MonkeyPatch, name: str, modules: Sequence[Any], function: Callable[..., Any]) -> None:

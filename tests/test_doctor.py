@@ -9,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.resources import as_file
+from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from nerfstudio_mobavatar.doctor import files, fix, motion, quick
 from nerfstudio_mobavatar.doctor.command import Doctor
 from nerfstudio_mobavatar.doctor.examination import Examination
 from nerfstudio_mobavatar.doctor.findings import Finding, exit_code, ordered
+from nerfstudio_mobavatar.doctor.genders import compare_genders
 from tests import doctor_page
 from tests.corruptions import CAMERAS, FRAMES, TABLE, Corruption, make_sound
 from tests.remembered import remember
@@ -383,3 +386,21 @@ def test_the_real_capture(test_data: Path) -> None:
     assert betas.value is not None and 4.8 < betas.value < 5.0
     assert 0.7 < np.median([picture.iou for picture in exam.pictures]) < 0.85
     assert not exam.twisted
+
+
+def test_the_gender_of_the_fit_is_found_by_the_masks(
+    sound: Path, looked: tuple[list[Finding], Examination], tmp_path: Path
+) -> None:
+    """A folder with the body of the fit under one name and a wider one under another."""
+    with as_file(resources("nerfstudio_mobavatar") / "assets" / "open_body.npz") as path, np.load(path) as arrays:
+        content = {name: arrays[name] for name in arrays.files}
+    np.savez(tmp_path / "SMPLX_MALE.npz", **content)
+    np.savez(tmp_path / "SMPLX_NEUTRAL.npz", **content | {"v_template": content["v_template"] * [1.0, 1.0, 1.6]})
+    wrong = [finding for finding in Doctor(sound, body=str(tmp_path)).run()[0] if finding.code == "gender"]
+    assert [finding.severity for finding in wrong] == ["warning"]
+    assert "male body model" in wrong[0].what and "--gender male" in wrong[0].advice
+    right = list(compare_genders(looked[1], str(tmp_path), "male"))
+    assert [finding.severity for finding in right] == ["info"]
+    (tmp_path / "SMPLX_NEUTRAL.npz").unlink()
+    assert not list(compare_genders(looked[1], str(tmp_path), "male"))
+    assert not list(compare_genders(looked[1], "open", "neutral"))

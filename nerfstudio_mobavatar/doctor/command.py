@@ -16,6 +16,7 @@ from ..capture import CaptureError
 from .examination import Examination
 from .examine import examine
 from .findings import Finding, exit_code
+from .genders import compare_genders
 from .report import as_json, print_report
 from .survey import survey
 
@@ -97,7 +98,7 @@ class Doctor:
                     findings.append(body)
                 else:
                     exam = examine(reading.capture, reading.splits, body, progress=progress)
-                    findings += exam.findings
+                    findings += [*exam.findings, *compare_genders(exam, self.body, self.gender)]
         if self.fix is not None:
             findings += self._fix(exam)
         if self.sheet is not None and exam is not None:
