@@ -5,7 +5,7 @@ what this prints.
 """
 
 import json
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
