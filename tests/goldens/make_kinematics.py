@@ -42,8 +42,8 @@ def _skeleton(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 def _avatar(skeleton: dict[str, np.ndarray]) -> bundle.AvatarArrays:
     """An avatar of no Gaussians around the skeleton; its network takes 63 pose numbers and 10 of expression."""
-    values: dict[str, Any] = {f.name: np.zeros(0, np.float32) for f in fields(bundle.AvatarArrays)}
-    values |= {"input_range": None, "trained_regions": ()}
+    needed = [f.name for f in fields(bundle.AvatarArrays) if f.default is MISSING and f.default_factory is MISSING]
+    values: dict[str, Any] = {name: np.zeros(0, np.float32) for name in needed}
     values |= skeleton
     values["mlp_weights"], values["mlp_biases"] = (np.zeros((1, 8, 73), np.float32),), (np.zeros((1, 8), np.float32),)
     return bundle.AvatarArrays(**values | {"num_head_parts": 1, "num_pose_inputs": 63, "meta": {}})
