@@ -104,7 +104,7 @@ def test_leaves_hidden_files_links_and_old_viewers_behind(subjects: list[Path], 
     (source / "old.mjs").write_text("")
     site.copy_avatar(source, tmp_path / "target")
     assert files_of(tmp_path / "target") == {
-        export.AVATAR_FILE, MOTION_FILE, export.POSTER_FILE, "motions/wave.json"
+        export.AVATAR_FILE, export.README_FILE, MOTION_FILE, export.POSTER_FILE, "motions/wave.json"
     }  # fmt: skip
 
 
