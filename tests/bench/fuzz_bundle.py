@@ -157,7 +157,7 @@ def _by_python(data: bytes) -> dict[str, Any]:
 def _by_typescript(files: list[bytes], folder: Path) -> list[dict[str, Any]]:
     source, target = folder / "files", folder / "found.json"
     source.write_bytes(b"".join(np.uint32(len(f)).astype("<u4").tobytes() + f for f in files))
-    command = ["node", str(folder / "fuzz.mjs"), str(source), str(target)]
+    command = ["node", "--expose-gc", str(folder / "fuzz.mjs"), str(source), str(target)]
     subprocess.run(command, check=True, capture_output=True, timeout=60 + SECONDS * len(files) / 50)
     found = json.loads(target.read_text())
     if found["peak_kb"] > 1024 * MAX_MB:
