@@ -1,10 +1,13 @@
 """Fixtures for everyone: a tiny synthetic capture, and the folder of real test data where there is one."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.browser import browser
 from tests.fixtures import make_mini_capture
 
 
@@ -21,3 +24,10 @@ def test_data() -> Path:
     if not value or not Path(value).is_dir():
         pytest.skip("MOBAVATAR_TEST_DATA does not name a folder with test data")
     return Path(value)
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Browser]:
+    """Headless Chromium that draws in software, one for each file of tests."""
+    with browser() as opened:
+        yield opened

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser
 
 from nerfstudio_mobavatar.web_export import bundle, pose_sequence
 
-from .browser import NO_CHROMIUM, AvatarPage, avatar_page, browser, chromium, serve
+from .browser import NO_CHROMIUM, AvatarPage, avatar_page, chromium, serve
 from .synthetic_avatar import SyntheticAvatar, walking_pose
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason=NO_CHROMIUM)
@@ -39,12 +39,6 @@ KEEP_DEVICES = """
         window.devices.push(device);
         return device;
     };"""
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

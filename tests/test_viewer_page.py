@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 from nerfstudio_mobavatar.web_export import bundle, pose_sequence, trained_range
 
 from . import renderers
-from .browser import NO_CHROMIUM, QUIET_FLAGS, AvatarPage, avatar_page, browser, chromium, serve
+from .browser import NO_CHROMIUM, QUIET_FLAGS, AvatarPage, avatar_page, chromium, serve
 from .synthetic_avatar import SyntheticAvatar, camera, rest_pose, walking_pose
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason=NO_CHROMIUM)
@@ -35,12 +35,6 @@ MOTIONS = [
 ]
 STATS = "document.querySelector('mobile-avatar').stats"
 POSES = [walking_pose(2 * np.pi * i / 10) for i in range(11)]
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

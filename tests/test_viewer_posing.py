@@ -14,7 +14,7 @@ from nerfstudio_mobavatar.posing.ik import Skeleton, world_joints
 from nerfstudio_mobavatar.web_export import bundle, evaluate, pose_sequence
 
 from . import renderers
-from .browser import NO_CHROMIUM, AvatarPage, avatar_page, browser, chromium, serve
+from .browser import NO_CHROMIUM, AvatarPage, avatar_page, chromium, serve
 from .synthetic_avatar import PARENTS, SyntheticAvatar, camera, rest_joints, walking_pose
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason=NO_CHROMIUM)
@@ -26,12 +26,6 @@ AVATAR = SyntheticAvatar(num_gaussians=600, num_parts=8, num_nodes=60, num_kept=
 SKELETON = Skeleton(rest_joints(), tuple(PARENTS.tolist()))
 ELEMENT = "document.querySelector('mobile-avatar')"
 HEARD = f"() => {{ {ELEMENT}.addEventListener('pose', (e) => (window.heard = e.detail.pose)); }}"
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
