@@ -101,6 +101,8 @@ def test_swivelling_leaves_the_hand_where_it_is() -> None:
     _, after = ik.world_joints(SKELETON, moved, np.zeros(3))
     np.testing.assert_allclose(after[limb.end], before[limb.end], atol=1e-9)
     assert after[limb.lower][1] < before[limb.lower][1] - 0.05
+    with pytest.raises(ValueError, match="finite"):
+        ik.swivel(SKELETON, pose, np.zeros(3), limb, np.array([np.nan, 0, 0]))
 
 
 def test_angles_are_inverted_and_ranges_hold() -> None:

@@ -105,35 +105,27 @@ def reach(
 
     Only the limb's joints change. Raises `ValueError` for a target that is not finite.
     """
-    if not np.isfinite(target).all():
-        raise ValueError(f"target: expected three finite numbers, found {np.asarray(target).tolist()}")
-    q, t = world_joints(skeleton, pose, transl)
-    shoulder, elbow, hand = (t[j] for j in (limb.upper, limb.lower, limb.end))
-    if np.linalg.norm(target - hand) < 1e-9:
+    now = _held(skeleton, pose, transl, limb, target)
+    dragged = float(np.linalg.norm(target - now.hand))
+    if dragged < 1e-9:
         return pose.copy()
-    upper_q, lower_q = q[limb.upper], q[limb.lower]
-    above = q[skeleton.parents[limb.upper]]
-    towards = target - shoulder
+    towards = target - now.shoulder
     distance = float(np.linalg.norm(towards))
-    local_lower = _bent(skeleton, limb, upper_q, lower_q, (shoulder, elbow, hand), distance)
-    lower_q = multiply(upper_q, local_lower)
-    hand = elbow + turn(lower_q, skeleton.rest[limb.end] - skeleton.rest[limb.lower])
-    hinge = turn(upper_q, np.array(HINGES[limb.lower], np.float64))
-    axis = _unit(hand - shoulder) if distance < 1e-6 else towards / distance
-    aimed = multiply(between(_unit(hand - shoulder), axis, hinge), upper_q)
+    local_lower = _bent(skeleton, limb, now, distance)
+    forearm = skeleton.rest[limb.end] - skeleton.rest[limb.lower]
+    hand = now.elbow + turn(multiply(now.upper, local_lower), forearm)
+    hinge = turn(now.upper, np.array(HINGES[limb.lower], np.float64))
+    axis = _unit(hand - now.shoulder) if distance < 1e-6 else towards / distance
+    aimed = multiply(between(_unit(hand - now.shoulder), axis, hinge), now.upper)
     length = sum(float(np.linalg.norm(skeleton.rest[j] - skeleton.rest[i])) for i, j in zip(limb[:2], limb[1:3]))
-    most = min(CALM_RAD + CALM_RAD_PER_LENGTH * float(np.linalg.norm(target - t[limb.end])) / length, np.pi)
-    local_upper = _swivelled(limb.upper, above, upper_q, aimed, axis, most)
-    out = pose.copy()
-    out[limb.upper] = nearest_vector(local_upper, pose[limb.upper])
-    out[limb.lower] = nearest_vector(local_lower, pose[limb.lower])
+    most = min(CALM_RAD + CALM_RAD_PER_LENGTH * dragged / length, np.pi)
+    local_upper = _swivelled(limb.upper, now, aimed, axis, most)
+    turned = {limb.upper: local_upper, limb.lower: local_lower}
     if limb.kind == "leg":
-        knee = multiply(multiply(above, local_upper), local_lower)
-        before = quaternion(pose[limb.end])
-        low, high = widened(limb.end, before)
-        kept = limited(multiply(conjugate(knee), q[limb.end]), LIMITS.bone[limb.end], low, high)
-        out[limb.end] = nearest_vector(kept, pose[limb.end])
-    return out
+        knee = multiply(multiply(now.above, local_upper), local_lower)
+        low, high = widened(limb.end, quaternion(pose[limb.end]))
+        turned[limb.end] = limited(multiply(conjugate(knee), now.end), LIMITS.bone[limb.end], low, high)
+    return _with_joints(pose, turned)
 
 
 def swivel(
@@ -144,20 +136,52 @@ def swivel(
     target: Float[ndarray, " 3"],
 ) -> Float[ndarray, "55 3"]:
     """The limb turned about the line from its root to its end, which both stay, so that the elbow (knee) comes nearest
-    to `target`. A limb that is straight, and a turn that leaves the range of the joint, change nothing."""
-    q, t = world_joints(skeleton, pose, transl)
-    shoulder, elbow, hand = (t[j] for j in (limb.upper, limb.lower, limb.end))
-    axis = _unit(hand - shoulder)
-    now, wanted = (v - (v @ axis) * axis for v in (elbow - shoulder, target - shoulder))
-    if min(np.linalg.norm(now), np.linalg.norm(wanted)) < 1e-4:
+    to `target`. A limb that is straight, and a turn that leaves the range of the joint, change nothing. Raises
+    `ValueError` for a target that is not finite."""
+    now = _held(skeleton, pose, transl, limb, target)
+    axis = _unit(now.hand - now.shoulder)
+    across, wanted = (v - (v @ axis) * axis for v in (now.elbow - now.shoulder, target - now.shoulder))
+    if min(np.linalg.norm(across), np.linalg.norm(wanted)) < 1e-4:
         return pose.copy()
-    angle = np.arctan2(np.cross(now, wanted) @ axis, now @ wanted)
-    local = multiply(conjugate(q[skeleton.parents[limb.upper]]), multiply(quaternion(angle * axis), q[limb.upper]))
+    angle = np.arctan2(np.cross(across, wanted) @ axis, across @ wanted)
+    local = multiply(conjugate(now.above), multiply(quaternion(angle * axis), now.upper))
     low, high = widened(limb.upper, quaternion(pose[limb.upper]))
     if excess(local, LIMITS.bone[limb.upper], low, high) > 1e-6:
         return pose.copy()
+    return _with_joints(pose, {limb.upper: local})
+
+
+class _Held(NamedTuple):
+    """A limb as it stands before it is moved: rotations (wxyz) and places (metres) in the world, named as in an arm."""
+
+    above: Float[ndarray, " 4"]
+    upper: Float[ndarray, " 4"]
+    lower: Float[ndarray, " 4"]
+    end: Float[ndarray, " 4"]
+    shoulder: Float[ndarray, " 3"]
+    elbow: Float[ndarray, " 3"]
+    hand: Float[ndarray, " 3"]
+
+
+def _held(
+    skeleton: Skeleton,
+    pose: Float[ndarray, "55 3"],
+    transl: Float[ndarray, " 3"],
+    limb: Limb,
+    target: Float[ndarray, " 3"],
+) -> _Held:
+    if not np.isfinite(target).all():
+        raise ValueError(f"target: expected three finite numbers, found {np.asarray(target).tolist()}")
+    q, t = world_joints(skeleton, pose, transl)
+    joints = limb[:3]
+    return _Held(q[skeleton.parents[limb.upper]], *(q[j] for j in joints), *(t[j] for j in joints))
+
+
+def _with_joints(pose: Float[ndarray, "55 3"], turned: dict[int, Float[ndarray, " 4"]]) -> Float[ndarray, "55 3"]:
+    """The pose with other local rotations (wxyz) of some joints, in the numbers nearest to what they hold."""
     out = pose.copy()
-    out[limb.upper] = nearest_vector(local, pose[limb.upper])
+    for joint, q in turned.items():
+        out[joint] = nearest_vector(q, pose[joint])
     return out
 
 
@@ -165,17 +189,10 @@ def _unit(v: Float[ndarray, " 3"]) -> Float[ndarray, " 3"]:
     return v / max(float(np.linalg.norm(v)), 1e-12)
 
 
-def _bent(
-    skeleton: Skeleton,
-    limb: Limb,
-    upper_q: Float[ndarray, " 4"],
-    lower_q: Float[ndarray, " 4"],
-    at: tuple[Float[ndarray, " 3"], Float[ndarray, " 3"], Float[ndarray, " 3"]],
-    distance: float,
-) -> Float[ndarray, " 4"]:
+def _bent(skeleton: Skeleton, limb: Limb, now: _Held, distance: float) -> Float[ndarray, " 4"]:
     """Step 1: the lower joint's rotation relative to the upper one, with root and end `distance` apart where the bend's
     range allows it."""
-    shoulder, elbow, hand = at
+    (upper_q, lower_q), (shoulder, elbow, hand) = (now.upper, now.lower), now[4:]
     a, b = float(np.linalg.norm(elbow - shoulder)), float(np.linalg.norm(hand - elbow))
     cosine = (distance * distance - a * a - b * b) / (2 * a * b)
     straight, folded = np.cos(np.radians([STRAIGHT_DEG, _most_bent(skeleton, limb)]))
@@ -204,20 +221,16 @@ def _most_bent(skeleton: Skeleton, limb: Limb) -> float:
 
 
 def _swivelled(
-    joint: int,
-    above: Float[ndarray, " 4"],
-    before: Float[ndarray, " 4"],
-    aimed: Float[ndarray, " 4"],
-    axis: Float[ndarray, " 3"],
-    most: float,
+    joint: int, now: _Held, aimed: Float[ndarray, " 4"], axis: Float[ndarray, " 3"], most: float
 ) -> Float[ndarray, " 4"]:
     """Step 3: local rotation of the upper joint, turned about `axis` into its range by the smallest angle that does it,
     at most by `most` radians."""
-    bone, held = LIMITS.bone[joint], multiply(conjugate(above), before)
+    bone, down = LIMITS.bone[joint], conjugate(now.above)
+    held = multiply(down, now.upper)
     low, high = widened(joint, held)
 
     def local(angle: float) -> Float[ndarray, " 4"]:
-        return multiply(conjugate(above), multiply(quaternion(angle * axis), aimed))
+        return multiply(down, multiply(quaternion(angle * axis), aimed))
 
     def outside(angle: float) -> float:
         return excess(local(angle), bone, low, high)
@@ -241,9 +254,9 @@ def _swivelled(
     ]
     best = local(min(bottoms, key=outside))
     # where the range wins, walk towards its edge inside of it, no faster than the hand was dragged
-    wanted, now = np.clip(angles(best, bone), low, high), angles(held, bone)
-    turned = np.radians(np.linalg.norm(wanted - now))
-    return from_angles(now + (wanted - now) * min(most / max(turned, 1e-12), 1.0), bone)
+    wanted, start = np.clip(angles(best, bone), low, high), angles(held, bone)
+    turned = np.radians(np.linalg.norm(wanted - start))
+    return from_angles(start + (wanted - start) * min(most / max(turned, 1e-12), 1.0), bone)
 
 
 def _edge(outside: Callable[[float], float], inside: float, beyond: float) -> float:

@@ -26,6 +26,9 @@ from .views import CAPTURED, Views, beside
 if TYPE_CHECKING:
     from nerfstudio_mobavatar.model import MobavatarModel
 
+TRAINING_SHARE = 0.96
+"""Of the time while tabs are open and nobody moves anything; nerfstudio's viewer leaves the training nine tenths."""
+
 
 class PoseControl(ViewerControl):
     """nerfstudio finds it as an attribute of the model and calls `_setup` once per viewer. Without a viewer it does
@@ -49,9 +52,9 @@ class PoseControl(ViewerControl):
         self._viewer = viewer
         self.skeleton_scene = SkeletonScene(viewer.viser_server, self.session, self.skeleton, self._select)
         self.panel = Panel(self, viewer)
+        self.session.listen(self.rerender)  # first: it only wakes the renderers
         self.session.listen(self.skeleton_scene.sync)
         self.session.listen(self.panel.changed)
-        self.session.listen(self.rerender)
         # the frame that is shown while nothing is posed by hand
         for element in (self.model.viewer_frame, viewer.control_panel._time):
             if element.gui_handle is not None:
@@ -184,6 +187,8 @@ class PoseControl(ViewerControl):
             client.camera.look_at = VISER_PER_METRE * middle
 
     def _connected(self, client: viser.ClientHandle) -> None:
+        if self._viewer is not None:
+            self._viewer.train_util = TRAINING_SHARE  # here: `init_scene` sets it after `_setup`
         self.skeleton_scene.sync()
         self.look(client)
 

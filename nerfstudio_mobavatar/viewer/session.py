@@ -50,7 +50,7 @@ class PoseSession:
         with self._lock:
             before = self.now()
             after = change(before)
-            if self._shown is not None and _same(before, after):
+            if self._shown is not None and same(before, after):
                 return
             if self._shown is None and self._history is None:
                 self._history = History(before)
@@ -103,6 +103,7 @@ class PoseSession:
             listener()
 
 
-def _same(a: EditedPose, b: EditedPose) -> bool:
+def same(a: EditedPose, b: EditedPose) -> bool:
+    """Whether two poses are equal but for what float32 would lose."""
     pairs = ((a.pose, b.pose), (a.transl, b.transl), (a.expression, b.expression))
     return all(np.allclose(x, y, rtol=0, atol=1e-7) for x, y in pairs)

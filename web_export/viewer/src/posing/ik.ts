@@ -15,69 +15,86 @@ const rest = (skeleton: Skeleton, from: number, to: number): Vector =>
   subtract(vectorAt(skeleton.rest, to), vectorAt(skeleton.rest, from));
 const hingeOf = (limb: Limb): Vector => (HINGES as Readonly<Record<number, Vector>>)[limb.lower]!;
 
+/** A limb as it stands before it is moved: rotations and places (metres) in the world, named as in an arm. */
+interface Held {
+  readonly above: Quaternion;
+  readonly upper: Quaternion;
+  readonly lower: Quaternion;
+  readonly end: Quaternion;
+  readonly shoulder: Vector;
+  readonly elbow: Vector;
+  readonly hand: Vector;
+}
+
+function held(skeleton: Skeleton, edited: EditedPose, { upper, lower, end }: Limb, target: Vector): Held {
+  if (!target.every(Number.isFinite)) throw new RangeError(`target: expected three finite numbers, found ${target}`);
+  const { q, at } = jointsOf(skeleton, edited);
+  return {
+    above: q[skeleton.parent[upper]!]!,
+    upper: q[upper]!,
+    lower: q[lower]!,
+    end: q[end]!,
+    shoulder: at[upper]!,
+    elbow: at[lower]!,
+    hand: at[end]!,
+  };
+}
+
+/** The pose with other local rotations of some joints, in the numbers nearest to what they hold. */
+function withTurned(edited: EditedPose, turned: Readonly<Record<number, Quaternion>>): EditedPose {
+  const joints = Object.entries(turned).map(([joint, q]) => [joint, nearestVector(q, edited.pose[Number(joint)]!)]);
+  return withJoints(edited, Object.fromEntries(joints) as Record<number, Vector>);
+}
+
 /**
  * The pose in which the limb's end (wrist, ankle) is at `target` (metres, world), or as near as the limb allows. Only the
  * limb's joints change. Throws RangeError for a target that is not finite.
  */
 export function reach(skeleton: Skeleton, edited: EditedPose, name: LimbName, target: Vector): EditedPose {
-  if (!target.every(Number.isFinite)) throw new RangeError(`target: expected three finite numbers, found ${target}`);
   const limb = LIMBS[name];
-  const { q, at } = jointsOf(skeleton, edited);
-  const [shoulder, elbow, before] = [at[limb.upper]!, at[limb.lower]!, at[limb.end]!];
-  if (length(subtract(target, before)) < 1e-9) return edited;
-  const upper = q[limb.upper]!;
-  const above = q[skeleton.parent[limb.upper]!]!;
-  const towards = subtract(target, shoulder);
+  const now = held(skeleton, edited, limb, target);
+  const dragged = length(subtract(target, now.hand));
+  if (dragged < 1e-9) return edited;
+  const towards = subtract(target, now.shoulder);
   const distance = length(towards);
-  const localLower = bent(skeleton, limb, upper, q[limb.lower]!, [shoulder, elbow, before], distance);
-  const hand = add(elbow, turn(multiply(upper, localLower), rest(skeleton, limb.lower, limb.end)));
-  const direction = unit(subtract(hand, shoulder));
+  const localLower = bent(skeleton, limb, now, distance);
+  const hand = add(now.elbow, turn(multiply(now.upper, localLower), rest(skeleton, limb.lower, limb.end)));
+  const direction = unit(subtract(hand, now.shoulder));
   const axis = distance < 1e-6 ? direction : scale(towards, 1 / distance);
-  const aimed = multiply(between(direction, axis, turn(upper, hingeOf(limb))), upper);
+  const aimed = multiply(between(direction, axis, turn(now.upper, hingeOf(limb))), now.upper);
   const size = length(rest(skeleton, limb.upper, limb.lower)) + length(rest(skeleton, limb.lower, limb.end));
-  const most = Math.min(IK.calm_rad + (IK.calm_rad_per_length * length(subtract(target, before))) / size, Math.PI);
-  const localUpper = swivelled(limb.upper, above, upper, aimed, axis, most);
-  const changed: Record<number, Vector> = {
-    [limb.upper]: nearestVector(localUpper, edited.pose[limb.upper]!),
-    [limb.lower]: nearestVector(localLower, edited.pose[limb.lower]!),
-  };
+  const most = Math.min(IK.calm_rad + (IK.calm_rad_per_length * dragged) / size, Math.PI);
+  const localUpper = swivelled(limb.upper, now, aimed, axis, most);
+  const turned: Record<number, Quaternion> = { [limb.upper]: localUpper, [limb.lower]: localLower };
   if (limb.kind === "leg") {
-    const knee = multiply(multiply(above, localUpper), localLower);
+    const knee = multiply(multiply(now.above, localUpper), localLower);
     const range = widened(limb.end, axisAngleToQuaternion(edited.pose[limb.end]!));
-    const kept = limited(multiply(conjugate(knee), q[limb.end]!), LIMITS[limb.end]!.bone, range);
-    changed[limb.end] = nearestVector(kept, edited.pose[limb.end]!);
+    turned[limb.end] = limited(multiply(conjugate(knee), now.end), LIMITS[limb.end]!.bone, range);
   }
-  return withJoints(edited, changed);
+  return withTurned(edited, turned);
 }
 
-/** The limb turned about the line from its root to its end, which both stay, so that the elbow (knee) comes nearest to `target`. */
+/**
+ * The limb turned about the line from its root to its end, which both stay, so that the elbow (knee) comes nearest to
+ * `target`. Throws RangeError for a target that is not finite.
+ */
 export function swivel(skeleton: Skeleton, edited: EditedPose, name: LimbName, target: Vector): EditedPose {
   const limb = LIMBS[name];
-  const { q, at } = jointsOf(skeleton, edited);
-  const shoulder = at[limb.upper]!;
-  const axis = unit(subtract(at[limb.end]!, shoulder));
-  const across = (point: Vector): Vector => {
-    const v = subtract(point, shoulder);
+  const now = held(skeleton, edited, limb, target);
+  const axis = unit(subtract(now.hand, now.shoulder));
+  const [across, wanted] = [now.elbow, target].map((point) => {
+    const v = subtract(point, now.shoulder);
     return subtract(v, scale(axis, dot(v, axis)));
-  };
-  const [now, wanted] = [across(at[limb.lower]!), across(target)];
-  if (Math.min(length(now), length(wanted)) < 1e-4) return edited;
-  const angle = Math.atan2(dot(cross(now, wanted), axis), dot(now, wanted));
-  const local = multiply(conjugate(q[skeleton.parent[limb.upper]!]!), multiply(turnAbout(axis, angle), q[limb.upper]!));
-  const before = edited.pose[limb.upper]!;
-  if (excess(local, LIMITS[limb.upper]!.bone, widened(limb.upper, axisAngleToQuaternion(before))) > 1e-6) return edited;
-  return withJoints(edited, { [limb.upper]: nearestVector(local, before) });
+  }) as [Vector, Vector];
+  if (Math.min(length(across), length(wanted)) < 1e-4) return edited;
+  const angle = Math.atan2(dot(cross(across, wanted), axis), dot(across, wanted));
+  const local = multiply(conjugate(now.above), multiply(turnAbout(axis, angle), now.upper));
+  const range = widened(limb.upper, axisAngleToQuaternion(edited.pose[limb.upper]!));
+  return excess(local, LIMITS[limb.upper]!.bone, range) > 1e-6 ? edited : withTurned(edited, { [limb.upper]: local });
 }
 
 /** Step 1: the lower joint's rotation relative to the upper one, root and end `distance` apart where the bend's range allows it. */
-function bent(
-  skeleton: Skeleton,
-  limb: Limb,
-  upper: Quaternion,
-  lower: Quaternion,
-  [shoulder, elbow, hand]: readonly [Vector, Vector, Vector],
-  distance: number,
-): Quaternion {
+function bent(skeleton: Skeleton, limb: Limb, { upper, lower, shoulder, elbow, hand }: Held, distance: number): Quaternion {
   const [a, b] = [length(subtract(elbow, shoulder)), length(subtract(hand, elbow))];
   const straight = Math.cos(IK.straight_deg / DEGREES);
   const folded = Math.cos(mostBent(skeleton, limb) / DEGREES);
@@ -106,11 +123,11 @@ function mostBent(skeleton: Skeleton, limb: Limb): number {
 }
 
 /** Step 3: local rotation of the upper joint, turned about `axis` into its range by the smallest angle up to `most` that does it. */
-function swivelled(joint: number, above: Quaternion, before: Quaternion, aimed: Quaternion, axis: Vector, most: number): Quaternion {
+function swivelled(joint: number, now: Held, aimed: Quaternion, axis: Vector, most: number): Quaternion {
   const { bone } = LIMITS[joint]!;
-  const down = conjugate(above);
-  const held = multiply(down, before);
-  const range: Range = widened(joint, held);
+  const down = conjugate(now.above);
+  const before = multiply(down, now.upper);
+  const range: Range = widened(joint, before);
   const local = (angle: number) => multiply(down, multiply(turnAbout(axis, angle), aimed));
   const outside = (angle: number) => excess(local(angle), bone, range);
   const first = outside(0);
@@ -135,9 +152,9 @@ function swivelled(joint: number, above: Quaternion, before: Quaternion, aimed: 
   const depths = bottoms.map(outside);
   const best = local(bottoms[depths.indexOf(Math.min(...depths))]!);
   // where the range wins, walk towards its edge inside of it, no faster than the hand was dragged
-  const now = angles(held, bone);
-  const way = subtract(clip(angles(best, bone), range), now);
-  return fromAngles(add(now, scale(way, Math.min(most / Math.max(length(way) / DEGREES, 1e-12), 1))), bone);
+  const start = angles(before, bone);
+  const way = subtract(clip(angles(best, bone), range), start);
+  return fromAngles(add(start, scale(way, Math.min(most / Math.max(length(way) / DEGREES, 1e-12), 1))), bone);
 }
 
 /** Where a range begins: the angle inside it that is nearest to `beyond`, by bisection. */
