@@ -32,7 +32,7 @@ PROTOTYPES = 16
 SOFTNESS = 0.3
 """Radians; measured (tests/bench/pose_safety.py)."""
 DECIMALS = 4
-MAX_REGIONS, MAX_PROTOTYPES = 32, 256
+MAX_REGIONS, MAX_PROTOTYPES, MAX_ANGLE = 32, 256, 1000000
 """More are taken for damage."""
 
 
@@ -140,28 +140,43 @@ def to_json(regions: Sequence[TrainedRegion]) -> list[dict[str, Any]]:
 
 def from_json(entries: Any, num_pose_inputs: int) -> tuple[TrainedRegion, ...]:
     """Regions of a header. Raises `ValueError` saying which entry cannot be used, and why."""
+    fault = regions_fault(entries, num_pose_inputs)
+    if fault:
+        raise ValueError(fault)
+    return tuple(_region(entry) for entry in entries)
+
+
+def regions_fault(entries: Any, num_pose_inputs: int) -> str | None:
+    """What is wrong with the regions of a header, or None."""
     if not isinstance(entries, list) or len(entries) > MAX_REGIONS:
-        raise ValueError(f"trained_regions must be a list of at most {MAX_REGIONS} regions")
-    return tuple(_region(entry, i, num_pose_inputs // 3) for i, entry in enumerate(entries))
+        return f"trained_regions must be a list of at most {MAX_REGIONS} regions"
+    faults = (_region_fault(entry, num_pose_inputs // 3) for entry in entries)
+    return next((f"trained_regions[{i}]: {fault}" for i, fault in enumerate(faults) if fault), None)
 
 
-def _region(entry: Any, i: int, joints: int) -> TrainedRegion:
-    def need(fine: bool, what: str) -> None:
-        if not fine:
-            raise ValueError(f"trained_regions[{i}]: {what}")
+def _region_fault(entry: Any, joints: int) -> str | None:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        return "expected an object with a name"
+    own, poses, radius, softness = (entry.get(key) for key in ("joints", "poses", "radius", "softness"))
+    if not isinstance(own, list) or len(own) == 0 or not all(type(j) is int and 1 <= j <= joints for j in own):
+        return f"joints must be some of 1..{joints}"
+    if not isinstance(poses, list) or not 1 <= len(poses) <= MAX_PROTOTYPES:
+        return f"poses must be 1..{MAX_PROTOTYPES} rows"
+    rows = [entry.get("mean"), *poses]
+    if not all(isinstance(row, list) and len(row) == 3 * len(own) for row in rows):
+        return f"mean and poses must have {3 * len(own)} numbers"
+    if not all(_is_angle(x) for row in (*rows, [radius, softness]) for x in row):
+        return f"expected finite numbers of at most {MAX_ANGLE}"
+    if entry["radius"] < 0 or entry["softness"] <= 0:
+        return "radius must not be negative, softness must be positive"
+    return None
 
-    fields: dict[str, Any] = entry if isinstance(entry, dict) else {}
-    name, own, poses = fields.get("name"), fields.get("joints") or [], fields.get("poses") or []
-    need(isinstance(name, str), "expected an object with a name")
-    need(isinstance(own, list) and len(own) > 0 and all(type(j) is int and 1 <= j <= joints for j in own),
-         f"joints must be some of 1..{joints}")  # fmt: skip
-    need(isinstance(poses, list) and 1 <= len(poses) <= MAX_PROTOTYPES, f"poses must be 1..{MAX_PROTOTYPES} rows")
-    rows = [fields.get("mean"), *poses]
-    need(all(isinstance(row, list) and len(row) == 3 * len(own) for row in rows),
-         f"mean and poses must have {3 * len(own)} numbers")  # fmt: skip
-    numbers = np.array(rows, np.float64)
-    radius, softness = (float(fields.get(key, math.nan)) for key in ("radius", "softness"))
-    need(bool(np.isfinite(numbers).all() and np.isfinite([radius, softness]).all()), "expected finite numbers")
-    need(radius >= 0 and softness > 0, "radius must not be negative, softness must be positive")
-    numbers = numbers.reshape(len(rows), len(own), 3)
-    return TrainedRegion(str(name), tuple(own), numbers[0], numbers[1:], radius, softness)
+
+def _is_angle(x: Any) -> bool:
+    return type(x) in (int, float) and abs(x) <= MAX_ANGLE  # which NaN is not
+
+
+def _region(entry: dict[str, Any]) -> TrainedRegion:
+    own = tuple(entry["joints"])
+    numbers = np.array([entry["mean"], *entry["poses"]], np.float64).reshape(-1, len(own), 3)
+    return TrainedRegion(entry["name"], own, numbers[0], numbers[1:], float(entry["radius"]), float(entry["softness"]))

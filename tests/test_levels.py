@@ -111,7 +111,7 @@ def test_levels_survive_the_file_and_nonsense_is_refused(ordered: AvatarArrays, 
     ):
         with pytest.raises(BundleError, match="levels must ascend and lie below 8001"):
             bundle.decode(bundle.encode(replace(ordered, levels=wrong)))
-    with pytest.raises(BundleError, match="pixels_per_metre must be a positive number"):
+    with pytest.raises(BundleError, match="pixels_per_metre is 0, expected a number above 0"):
         bundle.decode(bundle.encode(replace(ordered, pixels_per_metre=0.0)))
 
 

@@ -5,6 +5,7 @@
 arrays (`schema.ARRAYS`) whatever the version: the wide one, `gaussians`, is already the record that the GPU reads.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from .arrays import AvatarArrays, BundleError
 from .container import ALIGN, MAGIC, MAX_HEADER_BYTES, MAX_SECTION_BYTES, PREAMBLE_BYTES, VERSION
 from .container import damage_as_bundle_error as _damage_as_bundle_error
 from .detail import levels_header, read_levels, read_pixels_per_metre
+from .header import check as check_header
+from .header import kept_of_version_1
 from .precision import HIGH, PRESETS, Precision
 from .quantise import dequantise, quantise
 from .records import RECORD_WORDS, unpack_records
-from .schema import ARRAYS, ATTRIBUTES, NUM_JOINTS, array_shapes, check_counts, check_precision, even, layers
+from .schema import ARRAYS, ATTRIBUTES, NUM_JOINTS, array_shapes, even, layers
 from .schema import streams as stream_shapes
 
 __all__ = [
@@ -120,14 +123,11 @@ def read_header(data: bytes) -> tuple[dict[str, Any], int]:
     Added to what the file says: `version`, and for version 1 `kept`, the counts of the three lists.
     """
     version, header, start = container.read(data)
-    check_counts(header)
+    check_header(header, version)
+    container.check_length(data, header["payload_bytes"], start)
     header["version"] = version
     if version == 1:
-        shapes = {entry["name"]: entry["shape"] for entry in header["sections"]}
-        header["kept"] = [shapes.get(f"{name}_index", [0])[0] for name in ATTRIBUTES]
-    else:
-        check_precision(header)
-    _input_range(header)
+        header["kept"] = kept_of_version_1(header)
     return header, start
 
 
@@ -166,13 +166,12 @@ def _arrays_of_version_1(data: bytes, header: dict[str, Any], start: int) -> dic
         return entry["raw_bytes"] if entry["name"] in ARRAYS else None
 
     for entry, raw in container.sections(data, header, start, raw_bytes):
-        name, row = entry["name"], entry["shuffle"]
-        rows = np.frombuffer(raw, np.uint8).reshape(row, -1)
+        name = entry["name"]
+        rows = np.frombuffer(raw, np.uint8).reshape(entry["shuffle"], -1)
         dtype = np.dtype(ARRAYS[name][0])
-        if entry["dtype"] != dtype.name or len(raw) != int(np.prod(shapes[name])) * dtype.itemsize:
+        if len(raw) != math.prod(shapes[name]) * dtype.itemsize:
             raise BundleError(
-                f"section '{name}' has {len(raw)} bytes of {entry['dtype']}, expected {shapes[name]} of {dtype.name}; "
-                "export it again"
+                f"section '{name}' has {len(raw)} bytes, expected {shapes[name]} of {dtype.name}; export it again"
             )
         arrays[name] = np.frombuffer(rows.T.tobytes(), dtype).reshape(shapes[name])
     _none_missing(ARRAYS, arrays)
@@ -207,24 +206,12 @@ def _as_avatar(header: dict[str, Any], s: dict[str, np.ndarray]) -> AvatarArrays
         joint_rest=s["joint_rest"],
         inverse_bind=s["inverse_bind"],
         joint_parent=s["joint_parent"],
-        input_range=_input_range(header),
+        input_range=np.array(header["input_range"], np.float32) if "input_range" in header else None,
         trained_regions=trained_poses.from_json(header.get("trained_regions", []), header["num_pose_inputs"]),
         levels=read_levels(header),
         pixels_per_metre=read_pixels_per_metre(header),
         meta=header["meta"],
     )
-
-
-def _input_range(header: dict[str, Any]) -> np.ndarray | None:
-    """The optional entry `input_range`, checked."""
-    if "input_range" not in header:
-        return None
-    found = np.asarray(header["input_range"], np.float32)
-    if found.shape != (2, header["layer_sizes"][0]) or not (found[0] <= found[1]).all():
-        raise BundleError(
-            f"input_range must be two rows of {header['layer_sizes'][0]} ascending numbers; export it again"
-        )
-    return found
 
 
 def section_table(header: dict[str, Any]) -> list[dict[str, Any]]:

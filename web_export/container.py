@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import BundleError
+from .header import parse as parse_header
 
 MAGIC = b"MOBAVATR"
 VERSION = 2
@@ -58,6 +59,8 @@ def read(data: bytes) -> tuple[int, dict[str, Any], int]:
     if len(data) < PREAMBLE_BYTES or data[:8] != MAGIC:
         raise BundleError(f"not an avatar file: it starts with {data[:8]!r}, expected {MAGIC!r}; export it again")
     version, length = (int(x) for x in np.frombuffer(data, "<u4", 2, 8))
+    if version < 1:
+        raise BundleError("the header is damaged: there is no format 0; copy or export the file again")
     if version > VERSION:
         raise BundleError(f"made by a newer version (format {version}, this one reads up to {VERSION}): update")
     text_start = PREAMBLE_BYTES + (CHECKSUM_BYTES if version > 1 else 0)
@@ -69,19 +72,16 @@ def read(data: bytes) -> tuple[int, dict[str, Any], int]:
         (expected,) = np.frombuffer(data, "<u4", 1, PREAMBLE_BYTES)
         if zlib.crc32(data[:PREAMBLE_BYTES] + text) != expected:
             raise BundleError("the header is damaged (checksum differs); copy or export the file again")
-    try:
-        header = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"the header is not JSON ({error}); the file is damaged, copy or export it again") from None
-    if len(data) < start + header["payload_bytes"]:
-        raise BundleError(
-            f"truncated: expected {start + header['payload_bytes']} bytes, found {len(data)}; copy it again"
-        )
-    return version, header, start
+    return version, parse_header(text), start
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number of JSON")
+def check_length(data: bytes, payload_bytes: int, start: int) -> None:
+    """Raise `BundleError` unless the payload ends where the file does."""
+    end = start + payload_bytes
+    if len(data) < end:
+        raise BundleError(f"truncated: expected {end} bytes, found {len(data)}; copy it again")
+    if len(data) > end:
+        raise BundleError(f"damaged: expected {end} bytes, found more; copy or export the file again")
 
 
 def sections(data: bytes, header: dict[str, Any], start: int, raw_bytes: Callable[[dict], int | None]) -> Iterator:

@@ -11,7 +11,7 @@ from typing import Any
 from nerfstudio_mobavatar.motion.joint_names import NAMES
 from nerfstudio_mobavatar.posing import edit, ik, limits
 
-from . import bundle, container, layout, quantise, schema, streams
+from . import bundle, container, header, layout, quantise, schema, streams
 
 GENERATED = Path(__file__).parent / "viewer" / "src" / "generated.ts"
 POSING = GENERATED.parent / "posing" / "table.ts"
@@ -77,11 +77,15 @@ def generate() -> str:
             _constant("MAX_SECTION_BYTES", bundle.MAX_SECTION_BYTES, "Largest section that is expanded."),
             _constant("CHECKSUM_BYTES", container.CHECKSUM_BYTES, "Checksum of the header, from version 2 on."),
             _constant("MAX_DEFLATE_RATIO", container.MAX_DEFLATE_RATIO, "Deflate cannot expand data further."),
-            _constant("COUNT_LIMITS", schema.COUNT_LIMITS, "Counts of every header and the largest that is believed."),
+            _constant("COUNT_LIMITS", schema.COUNT_LIMITS, "Counts of every header: the smallest and the largest."),
             _constant("MAX_BASIS", schema.MAX_BASIS, "Widest basis."),
             _constant("MAX_METRES", schema.MAX_METRES, "Farthest place of a Gaussian that is believed."),
             _constant("STEPS", schema.STEPS, "What is rounded to steps."),
             _constant("WHOLES", schema.WHOLES, "What is a share of a whole, in levels that divide this number."),
+            _constant("MAX_INPUT", schema.MAX_INPUT, "Largest network input that is believed."),
+            _constant("MAX_DEPTH", header.MAX_DEPTH, "Lists and objects inside each other."),
+            _constant("MAX_SECTIONS", header.MAX_SECTIONS, "Most sections."),
+            _constant("MAX_SHUFFLE", header.MAX_SHUFFLE, "Most bytes of a row in version 1."),
             _constant("CODINGS", streams.CODINGS, "How the integers of a stream may lie."),
             _constant("MAX_PLANES", streams.MAX_PLANES, "Most bytes of an integer."),
             _constant("GRID", quantise.GRID, "Steps of the box of positions."),

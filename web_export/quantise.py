@@ -7,7 +7,7 @@ import numpy as np
 from .arrays import AvatarArrays, BundleError
 from .precision import Precision
 from .records import half_bits, pack_records
-from .schema import ATTRIBUTES, NUM_JOINTS, WHOLES, array_shapes, even, layers
+from .schema import ATTRIBUTES, NUM_JOINTS, STEPS, WHOLES, array_shapes, even, layers
 from .whiten import CorrectiveSteps, plain_networks, pose_samples, round_networks, whiten
 
 GRID = 65535
@@ -120,7 +120,7 @@ def _skin(a: AvatarArrays, levels: int) -> tuple[np.ndarray, np.ndarray, np.ndar
 def dequantise(header: dict[str, Any], s: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays of `schema.ARRAYS` from a file's streams. Raises `BundleError` where they do not make an avatar."""
     _check_streams(header, s)
-    steps, levels = header["steps"], header["shares"]
+    steps, levels = {name: float(step) for name, step in header["steps"].items() if name in STEPS}, header["shares"]
     k = header["basis_size"]
     color = s["color"].copy()
     color[:, [0, 2]] += color[:, [1]]
@@ -165,7 +165,7 @@ def _rotation_bits(values: np.ndarray, step: float) -> np.ndarray:
     """[N, 4] halves of the unit quaternions."""
     largest, others = values[:, 0], values[:, 1:]
     rest = 1 - (others**2).sum(1) * (step * step)
-    if (rest < 0).any():
+    if not (rest >= 0).all():  # nor NaN, of steps whose square is infinite
         raise BundleError("section 'rotation' holds quaternions longer than 1; export the file again")
     out = np.empty(values.shape, np.uint32)
     np.put_along_axis(out, largest[:, None], half_bits(np.sqrt(rest))[:, None], 1)

@@ -3,9 +3,8 @@
 import math
 from typing import Any
 
-from .arrays import BundleError
 from .records import RECORD_WORDS
-from .streams import CODINGS, MAX_PLANES, StreamShape
+from .streams import StreamShape
 
 ARRAYS: dict[str, tuple[str, str]] = {
     "gaussians": ("uint32", "one 48-byte record per Gaussian, in Morton order"),
@@ -30,16 +29,17 @@ MAX_GAUSSIANS = 1 << 22
 MAX_PARTS = MAX_NODES = 1 << 16
 MAX_BASIS = 1 << 10
 MAX_METRES = 1000000
-COUNT_LIMITS = {
-    "num_gaussians": MAX_GAUSSIANS,
-    "num_parts": MAX_PARTS,
-    "num_head_parts": MAX_PARTS,
-    "num_nodes": MAX_NODES,
-    "basis_size": MAX_BASIS,
-    "num_pose_inputs": MAX_BASIS,
-    "payload_bytes": 1 << 31,
+MAX_INPUT = 1000000
+COUNT_LIMITS: dict[str, tuple[int, int]] = {
+    "num_gaussians": (1, MAX_GAUSSIANS),
+    "num_parts": (1, MAX_PARTS),
+    "num_head_parts": (0, MAX_PARTS),
+    "num_nodes": (1, MAX_NODES),
+    "basis_size": (1, MAX_BASIS),
+    "num_pose_inputs": (0, MAX_BASIS),
+    "payload_bytes": (0, 1 << 31),
 }
-"""Counts that every header has, and the largest that is believed."""
+"""Counts that every header has, the smallest and the largest that is believed."""
 ATTRIBUTES = {"rotation": 4, "scale": 3, "color": 3}
 """Of which correctives may be kept: how many numbers a Gaussian has of it."""
 STEPS = ("rotation", "log_scale", "color", "rotation_basis", "scale_basis", "color_basis", "node_basis")
@@ -109,65 +109,3 @@ def array_bytes(header: dict[str, Any]) -> dict[str, int]:
     """Bytes of each of `ARRAYS`."""
     items = {"float16": 2, "uint16": 2, "uint32": 4, "float32": 4, "int32": 4}
     return {name: math.prod(shape) * items[ARRAYS[name][0]] for name, shape in array_shapes(header).items()}
-
-
-def _is_count(x: Any, low: int = 0, high: int = 1 << 31) -> bool:
-    return isinstance(x, int) and not isinstance(x, bool) and low <= x <= high
-
-
-def _is_row(x: Any, length: int) -> bool:
-    """A list of so many finite numbers."""
-    numbers = isinstance(x, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in x)
-    return numbers and len(x) == length and all(math.isfinite(v) for v in x)
-
-
-def need(ok: bool, what: str) -> None:
-    """Raise `BundleError` for a header that says something else."""
-    if not ok:
-        raise BundleError(f"the header is damaged: {what}; copy or export the file again")
-
-
-def check_counts(header: Any) -> None:
-    """What any version's header must say before anything of it sizes an array."""
-    need(isinstance(header, dict), "expected an object")
-    for key, high in COUNT_LIMITS.items():
-        need(_is_count(header.get(key), 0, high), f"{key} is {header.get(key)}, expected a count up to {high}")
-    sizes = header.get("layer_sizes")
-    is_sizes = isinstance(sizes, list) and 2 <= len(sizes) <= 64 and all(_is_count(s, 1, 2 * MAX_BASIS) for s in sizes)
-    need(is_sizes, "layer_sizes must be two counts or more")
-    for key in ("position_low", "position_high"):
-        is_place = _is_row(header.get(key), 3) and all(abs(v) <= MAX_METRES for v in header[key])
-        need(is_place, f"{key} must be three numbers of at most {MAX_METRES} metres")
-    slope = header.get("leaky_relu_slope")
-    need(_is_row([slope], 1), f"leaky_relu_slope is {slope}, expected a number")
-    need(isinstance(header.get("meta"), dict), "meta must be an object")
-    entries = header.get("sections")
-    need(isinstance(entries, list) and all(isinstance(e, dict) for e in entries), "sections must be a list of objects")
-    for entry in header["sections"]:
-        need(isinstance(entry.get("name"), str), "a section has no name")
-        for key in ("offset", "stored_bytes"):
-            need(_is_count(entry.get(key)), f"section '{entry['name']}' has the {key} {entry.get(key)}")
-    names = [entry["name"] for entry in header["sections"]]
-    need(len(set(names)) == len(names), "a section comes twice")
-
-
-def check_precision(header: dict[str, Any]) -> None:
-    """What version 2 adds to the header."""
-    kept = header.get("kept")
-    n = header["num_gaussians"]
-    need(isinstance(kept, list) and len(kept) == 3 and all(_is_count(c, 0, n) for c in kept), "kept must be 3 counts")
-    need(_is_count(header.get("num_skin_sets"), 0, MAX_GAUSSIANS), "num_skin_sets must be a count")
-    steps, levels = header.get("steps"), header.get("shares")
-    for name in STEPS:
-        value: Any = steps.get(name) if isinstance(steps, dict) else None
-        need(_is_row([value], 1) and value > 0, f"steps.{name} is {value}, expected a number above 0")
-    for name, whole in WHOLES.items():
-        value: Any = levels.get(name) if isinstance(levels, dict) else None
-        need(_is_count(value, 1, whole) and whole % value == 0, f"shares.{name} is {value}, no divisor of {whole}")
-    known = streams(header)
-    for entry in header["sections"]:
-        if entry["name"] in known:
-            need(
-                entry.get("coding") in CODINGS and _is_count(entry.get("planes"), 1, MAX_PLANES),
-                f"section '{entry['name']}' has the coding {entry.get('coding')} of {entry.get('planes')} bytes",
-            )

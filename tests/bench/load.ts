@@ -24,3 +24,13 @@ export async function read(context: GpuContext, bytes: ArrayBuffer): Promise<Rec
   model.dispose();
   return { neutral, decoded, filled };
 }
+
+/** What is wrong with each of some files in base64, null where nothing is (tests/test_readers_agree.py). */
+export async function verdicts(files: Record<string, string>): Promise<Record<string, string | null>> {
+  const found: Record<string, string | null> = {};
+  for (const [name, text] of Object.entries(files)) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    found[name] = await new AvatarFile(bytes.buffer).whole.then(() => null, (error: Error) => error.message);
+  }
+  return found;
+}

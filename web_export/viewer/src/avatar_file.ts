@@ -1,8 +1,9 @@
 /** An avatar on its way from the network: first what stands still, then what follows the pose. */
 import type { AvatarSource } from "./api";
 import { asViewerError } from "./errors";
-import { type Avatar, type Header, readHeader } from "./format";
+import type { Avatar, Header } from "./format";
 import { ARRAYS, type ArrayName } from "./generated";
+import { readHeader } from "./header";
 import { ByteStream, nameOf, type OnBytes } from "./load";
 import { arrayBytes } from "./schema";
 import { readSections } from "./sections";

@@ -53,7 +53,7 @@ function shares(streams: Streams, name: string, levels: number): Stream {
   const { values, rows, columns } = stream;
   for (let i = 0; i < rows; i++) {
     let sum = 0;
-    for (let c = 0; c < columns; c++) sum += values[c * rows + i]!;
+    for (let c = 0; c < columns; c++) sum += values[c * rows + i]! >>> 0;
     if (sum > levels) throw wrong(`section '${name}' holds weights that sum to more than one`);
   }
   return stream;

@@ -21,8 +21,8 @@ export const CHECKSUM_BYTES = 4 as const;
 /** Deflate cannot expand data further. */
 export const MAX_DEFLATE_RATIO = 1032 as const;
 
-/** Counts of every header and the largest that is believed. */
-export const COUNT_LIMITS = {"num_gaussians": 4194304, "num_parts": 65536, "num_head_parts": 65536, "num_nodes": 65536, "basis_size": 1024, "num_pose_inputs": 1024, "payload_bytes": 2147483648} as const;
+/** Counts of every header: the smallest and the largest. */
+export const COUNT_LIMITS = {"num_gaussians": [1, 4194304], "num_parts": [1, 65536], "num_head_parts": [0, 65536], "num_nodes": [1, 65536], "basis_size": [1, 1024], "num_pose_inputs": [0, 1024], "payload_bytes": [0, 2147483648]} as const;
 
 /** Widest basis. */
 export const MAX_BASIS = 1024 as const;
@@ -35,6 +35,18 @@ export const STEPS = ["rotation", "log_scale", "color", "rotation_basis", "scale
 
 /** What is a share of a whole, in levels that divide this number. */
 export const WHOLES = {"opacity": 65535, "node_weight": 65535, "skin_weight": 255} as const;
+
+/** Largest network input that is believed. */
+export const MAX_INPUT = 1000000 as const;
+
+/** Lists and objects inside each other. */
+export const MAX_DEPTH = 16 as const;
+
+/** Most sections. */
+export const MAX_SECTIONS = 1000 as const;
+
+/** Most bytes of a row in version 1. */
+export const MAX_SHUFFLE = 64 as const;
 
 /** How the integers of a stream may lie. */
 export const CODINGS = ["plain", "zigzag", "delta"] as const;

@@ -1,11 +1,15 @@
 /** Sections of an avatar file -> arrays for the GPU, as they arrive. Twin: container.py and bundle.py. */
 import { decodeCorrectives, decodeNeutral, type NamedArray, NEUTRAL_STREAMS } from "./decode";
-import { type Bytes, crc32, FormatError, type Header, type SectionEntry } from "./format";
+import { crc32, FormatError, type Header, type SectionEntry } from "./format";
 import { ARRAYS, type ArrayName, MAX_DEFLATE_RATIO, MAX_SECTION_BYTES } from "./generated";
+import type { Bytes } from "./header";
 import { streamOf } from "./load";
 import { arrayBytes, streamShapes } from "./schema";
 import { Slices } from "./slices";
 import { decodeStream, type Stream } from "./streams";
+
+/** Of an empty stream: header, end of deflate, checksum and size. */
+const MIN_GZIP_BYTES = 20;
 
 /** Undoes the byte shuffle: stored are byte 0 of every row of `row` bytes, then byte 1 of every row, and so on. */
 export function unshuffle(stored: Uint8Array, row: number): Uint8Array<ArrayBuffer> {
@@ -24,6 +28,8 @@ async function gunzip(stored: Uint8Array<ArrayBuffer>, size: number, name: strin
   if (size > Math.min(MAX_SECTION_BYTES, MAX_DEFLATE_RATIO * stored.length)) {
     throw new FormatError(`section '${name}' claims ${size} bytes, more than ${stored.length} stored bytes can hold`);
   }
+  const damaged = new FormatError(`section '${name}' is damaged (not one whole gzip stream); copy or export the file again`);
+  if (stored.length < MIN_GZIP_BYTES) throw damaged;
   const raw = new Uint8Array(size);
   let filled = 0;
   const reader = streamOf(stored).pipeThrough(new DecompressionStream("gzip")).getReader();
@@ -40,9 +46,11 @@ async function gunzip(stored: Uint8Array<ArrayBuffer>, size: number, name: strin
   } catch (error) {
     reader.cancel().catch(() => undefined);
     if (error instanceof FormatError) throw error;
-    throw new FormatError(`section '${name}' is damaged (not gzip); copy or export the file again`);
+    throw damaged;
   }
   if (filled !== size) throw wrong(`${filled} bytes`);
+  // not every host minds what follows the end of a gzip stream, the size of what it holds
+  if (new DataView(stored.buffer, stored.byteOffset + stored.length - 4).getUint32(0, true) !== size) throw damaged;
   return raw;
 }
 
@@ -59,10 +67,7 @@ async function* expanded(
     if (skipped < 0) throw new FormatError(`section '${name}' lies inside another one; export the file again`);
     await bytes.take(skipped);
     const stored = await bytes.take(entry.stored_bytes);
-    if (stored.length < entry.stored_bytes) {
-      const [expected, found] = [start + header.payload_bytes, bytes.position];
-      throw new FormatError(`truncated: expected ${expected} bytes, found ${found}; copy it again`, "truncated");
-    }
+    if (stored.length < entry.stored_bytes) throw truncated(start + header.payload_bytes, bytes.position);
     if (crc32(stored) !== entry.crc32) {
       throw new FormatError(`section '${name}' is damaged (checksum differs); copy or export the file again`);
     }
@@ -71,7 +76,14 @@ async function* expanded(
     await slices.breathe();
     yield [entry, raw];
   }
+  const end = start + header.payload_bytes;
+  await bytes.take(end - bytes.position);
+  if (bytes.position < end) throw truncated(end, bytes.position);
+  if ((await bytes.take(1)).length > 0) throw new FormatError(`damaged: expected ${end} bytes, found more; copy or export the file again`);
 }
+
+const truncated = (expected: number, found: number) =>
+  new FormatError(`truncated: expected ${expected} bytes, found ${found}; copy it again`, "truncated");
 
 function noneMissing(expected: Iterable<string>, found: ReadonlySet<string>): void {
   const missing = [...expected].filter((name) => !found.has(name)).sort();
@@ -108,13 +120,11 @@ async function* readStreams(bytes: Bytes, header: Header): AsyncGenerator<NamedA
 async function* readArrays(bytes: Bytes, header: Header): AsyncGenerator<NamedArray> {
   const sizes = arrayBytes(header);
   const found = new Set<string>();
-  const rawBytes = ({ name, raw_bytes }: SectionEntry) => (name in ARRAYS ? raw_bytes : undefined);
+  const rawBytes = ({ name, raw_bytes }: SectionEntry) => (Object.hasOwn(ARRAYS, name) ? raw_bytes : undefined);
   for await (const [entry, raw] of expanded(bytes, header, new Slices(), rawBytes)) {
     const name = entry.name as ArrayName;
-    if (entry.dtype !== ARRAYS[name] || raw.length !== sizes[name] || raw.length % entry.shuffle! !== 0) {
-      throw new FormatError(
-        `section '${name}' has ${raw.length} bytes of ${entry.dtype}, expected ${sizes[name]} of ${ARRAYS[name]}; export the file again`,
-      );
+    if (raw.length !== sizes[name]) {
+      throw new FormatError(`section '${name}' has ${raw.length} bytes, expected ${sizes[name]} of ${ARRAYS[name]}; export the file again`);
     }
     found.add(name);
     yield [name, unshuffle(raw, entry.shuffle!)];

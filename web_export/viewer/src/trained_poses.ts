@@ -19,8 +19,10 @@ export interface Trained {
 
 const MAX_REGIONS = 32;
 const MAX_PROTOTYPES = 256;
+const MAX_ANGLE = 1_000_000;
 
-const areNumbers = (row: unknown, count: number) => Array.isArray(row) && row.length === count && row.every(Number.isFinite);
+const isAngle = (x: unknown) => Number.isFinite(x) && Math.abs(x as number) <= MAX_ANGLE;
+const areAngles = (row: unknown, count: number) => Array.isArray(row) && row.length === count && row.every(isAngle);
 
 /** What is wrong with the regions of a header, or nothing. */
 export function regionsFault(regions: unknown, poseInputs: number): string | undefined {
@@ -30,7 +32,7 @@ export function regionsFault(regions: unknown, poseInputs: number): string | und
     const { name, joints, mean, poses, radius, softness } = region ?? {};
     if (typeof name !== "string" || !Array.isArray(joints) || joints.length === 0 || !joints.every(isJoint)) return false;
     if (!Array.isArray(poses) || poses.length === 0 || poses.length > MAX_PROTOTYPES) return false;
-    return [mean, ...poses].every((row) => areNumbers(row, 3 * joints.length)) && areNumbers([radius, softness], 2) && radius! >= 0 && softness! > 0;
+    return [mean, ...poses].every((row) => areAngles(row, 3 * joints.length)) && areAngles([radius, softness], 2) && radius! >= 0 && softness! > 0;
   };
   const bad = regions.findIndex((region) => !isFine(region));
   return bad < 0 ? undefined : `trained_regions[${bad}] needs name, joints, mean, poses, radius and softness`;
