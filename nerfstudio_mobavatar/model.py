@@ -13,7 +13,7 @@ from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
-from . import features, losses, metrics, pruning_report, trained_poses, viewer_controls
+from . import features, losses, metrics, parallel, pruning_report, trained_poses, viewer_controls
 from .avatar import Avatar, AvatarConfig, Layout, make_layout
 from .blendshapes import ATTRIBUTES
 from .body_model import Body, load_body
@@ -227,10 +227,12 @@ class MobavatarModel(Model):
         probes = TrainingProbes(self, pipeline.datamanager.train_dataset, config.image_probes)
         if config.score == "image":
             statistics = image_statistics(avatar, statistics, probes, config.fold_mean, self.backend)
-        report = prune(
-            avatar, statistics, config, optimizers, lists,
-            avatar_file_bytes, lambda a: picture_error(a, probes, self.backend),
-        )  # fmt: skip
+        parallel.take_from_first(tensor for s in statistics.values() for tensor in (s.mean, s.score))
+
+        def error(trial: Avatar) -> float:
+            return parallel.number_of_first(picture_error(trial, probes, self.backend), self.device)
+
+        report = prune(avatar, statistics, config, optimizers, lists, avatar_file_bytes, error)
         self.pruning_report = report
         CONSOLE.log(f"Step {self.step}: {report.describe()}")
         if trainer.local_rank == 0:

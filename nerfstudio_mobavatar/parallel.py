@@ -1,16 +1,40 @@
-"""Several training processes: when one fails, the others stop within seconds and say why, instead of waiting for it."""
+"""Several training processes: they decide alike, and when one fails, the others stop within seconds and say why."""
 
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
+import torch
 import torch.distributed as dist
+from torch import Tensor
 
 KEY = "mobavatar/failure"
 POLL_S = 1.0
+
+
+def _several() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def take_from_first(values: Iterable[Tensor]) -> None:
+    """Overwrite each tensor with rank 0's. Every rank has to call it with tensors of the same shapes.
+
+    Sums by atomics differ in their last bits from GPU to GPU, and what is decided by them must not."""
+    if _several():
+        for value in values:
+            dist.broadcast(value, 0)
+
+
+def number_of_first(value: float, device: torch.device | str) -> float:
+    """Rank 0's number; see `take_from_first`. `device` is the one that the process group works on."""
+    if not _several():
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    take_from_first([shared])
+    return float(shared)
 
 
 def leave(message: str) -> None:
@@ -32,7 +56,7 @@ class StopTogether:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> "StopTogether":
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        if _several():
             self._rank, self._store = dist.get_rank(), dist.distributed_c10d._get_default_store()
             self._thread = threading.Thread(target=self._watch, daemon=True)
             self._thread.start()

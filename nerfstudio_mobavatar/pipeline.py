@@ -80,6 +80,7 @@ class MobavatarPipeline(VanillaPipeline):
             self._model,
             device_ids=device_ids,
             find_unused_parameters=not all_used,
+            gradient_as_bucket_view=True,  # no copies of the gradients
             broadcast_buffers=getattr(self._model, "colors", None) is not None,  # sums that each process makes
         )
         self._model = cast(Model, wrapped)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +11,11 @@ from nerfstudio.engine.callbacks import TrainingCallbackLocation
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from nerfstudio_mobavatar import model as model_module
+from nerfstudio_mobavatar.avatar import Avatar
 from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
 from nerfstudio_mobavatar.trainer import MobavatarTrainer
-from tests.training_runs import PRUNE_STEP, STEPS, tiny_config
+from tests.training_runs import PRUNE_STEP, STEPS, model_of, tiny_config
 
 RANKS, TIMEOUT_S = 2, 120
 
@@ -36,6 +39,34 @@ def train(trainer: MobavatarTrainer, steps: range) -> dict[int, dict[str, Tensor
         trainer.train_iteration(step)
         after[step] = {name: p.detach().clone() for name, p in trainer.pipeline.model.named_parameters()}
     return after
+
+
+def prune_by_a_noisy_measure(trainer: MobavatarTrainer, rank: int) -> dict[str, Tensor]:
+    """What a rank keeps where both the statistics and the measured loss differ a little from rank to rank, as sums by
+    atomics do."""
+    model, statistics = model_of(trainer), model_module.corrective_statistics
+    with pytest.MonkeyPatch.context() as patch:
+        model.config.pruning.keep_count, model.config.pruning.allowed_loss_db = None, 0.5
+        patch.setattr(model.viewer_pose, "before_pruning", lambda: None)
+        generator = torch.Generator().manual_seed(rank)
+
+        def noisy(avatar: Avatar, poses: list) -> dict:
+            found = statistics(avatar, poses)
+            for value in found.values():
+                value.score.mul_(1 + 0.1 * torch.rand(value.score.shape, generator=generator))
+            return found
+
+        def error(avatar: Avatar, *rest: object) -> float:
+            dropped = sum(100 - len(avatar.index(name)) for name in ATTRIBUTES)
+            return 1 + dropped / 300 * (1 + 0.2 * rank)
+
+        patch.setattr(model_module, "corrective_statistics", noisy)
+        patch.setattr(model_module, "picture_error", error)
+        optimizers = trainer.optimizers
+        model.prune(
+            list(optimizers.optimizers.values()), list(optimizers.parameters.values()), trainer, trainer.pipeline
+        )
+    return {name: model.avatar.index(name).clone() for name in ATTRIBUTES}
 
 
 def worker(rank: int, capture: Path, folder: Path) -> None:
@@ -66,7 +97,8 @@ def worker(rank: int, capture: Path, folder: Path) -> None:
     again.optimizers.load_optimizers(moments)
     again.optimizers.load_schedulers(schedules)
     resumed = train(again, range(stop, STEPS))
-    torch.save({"seen": seen, "after": after, "resumed": resumed}, folder / f"{rank}.pt")
+    measured = prune_by_a_noisy_measure(parallel_trainer(capture, folder / f"measured{rank}"), rank)
+    torch.save({"seen": seen, "after": after, "resumed": resumed, "measured": measured}, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -74,8 +106,7 @@ def worker(rank: int, capture: Path, folder: Path) -> None:
 def ranks(mini_capture: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     """What each rank saw, and its parameters after every step."""
     folder = tmp_path_factory.mktemp("ranks")
-    context = torch.multiprocessing.spawn(worker, (mini_capture, folder), RANKS, join=False)
-    assert context is not None
+    context: Any = torch.multiprocessing.spawn(worker, (mini_capture, folder), RANKS, join=False)  # pyright: ignore[reportPrivateImportUsage]
     try:
         while not context.join(TIMEOUT_S):
             pass
@@ -99,6 +130,13 @@ def test_parameters_stay_the_same_on_all_ranks(ranks, step):
     assert all(len(first[f"avatar.{name}_basis"]) == kept for name in ATTRIBUTES)
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
+
+
+def test_a_measured_budget_keeps_the_same_correctives_on_all_ranks(ranks):
+    first, second = (r["measured"] for r in ranks)
+    assert 0 < sum(len(rows) for rows in first.values()) < 300
+    for name, rows in first.items():
+        assert torch.equal(rows, second[name]), name
 
 
 def test_pruned_bases_go_on_learning(ranks):
