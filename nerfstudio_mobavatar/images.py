@@ -15,13 +15,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from nerfstudio_mobavatar.capture import CaptureCamera, CaptureError, MaskCoding
 
 PERSON_THRESHOLD = 128
 """Matte value from which a pixel counts as the person: JPEG mattes ring around 0 and are soft between 5 and 250."""
+
+NODE_SPACING = 16
+"""Pixels between the entries of an undistortion map that tell where to look."""
 
 WINDOW_MULTIPLE = 16
 """Sides of a crop window are multiples of this (the rasteriser's tile), so that few distinct sizes occur."""
@@ -159,25 +162,37 @@ def _read_mask_array(path: Path, width: int, height: int) -> UInt8[ndarray, "h w
 
 def load_matte(mask_path: Path, view: CameraView, maps: UndistortMaps) -> UInt8[ndarray, "h w"]:
     """Matte (0 background .. 255 person) in the geometry of `view`; 0 outside the recorded picture."""
-    matte = read_mask(mask_path, view.source_width, view.source_height, view.mask_coding)
-    return _rectify(matte, view, maps, Box(0, 0, view.width, view.height))
+    matte = _scale(read_mask(mask_path, view.source_width, view.source_height, view.mask_coding), view)
+    if not np.any(view.distortion):
+        return matte
+    region = _seen_in(maps.get(view)[0], person_box(matte, 0, threshold=1))
+    undistorted = np.zeros_like(matte)
+    rows, columns = slice(region.y0, region.y1), slice(region.x0, region.x1)
+    if region.width > 0:  # else the person is out of this picture
+        undistorted[rows, columns] = _undistort(matte, view, maps, region)
+    return undistorted
 
 
 def load_image(
     image_path: Path, view: CameraView, maps: UndistortMaps, window: Box | None = None
 ) -> UInt8[ndarray, "h w 3"]:
     """Picture (RGB) in the geometry of `view`, or the `window` of it, which costs less to undistort than the whole."""
-    image = read_pixels(image_path, view.source_width, view.source_height, gray=False)
+    image = _scale(read_pixels(image_path, view.source_width, view.source_height, gray=False), view)
     region = Box(0, 0, view.width, view.height) if window is None else window
-    return cv2.cvtColor(_rectify(image, view, maps, region), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(_undistort(image, view, maps, region), cv2.COLOR_BGR2RGB)
 
 
-def _rectify(
+def _scale(pixels: UInt8[ndarray, "h w *c"], view: CameraView) -> UInt8[ndarray, "h2 w2 *c"]:
+    """Area average, which is the right filter for shrinking."""
+    if (view.width, view.height) == (view.source_width, view.source_height):
+        return pixels
+    return cv2.resize(pixels, (view.width, view.height), interpolation=cv2.INTER_AREA)
+
+
+def _undistort(
     pixels: UInt8[ndarray, "h w *c"], view: CameraView, maps: UndistortMaps, region: Box
 ) -> UInt8[ndarray, "h2 w2 *c"]:
-    """Scale (area average, which is the right filter for shrinking), then undistort the region (bilinear)."""
-    if (view.width, view.height) != (view.source_width, view.source_height):
-        pixels = cv2.resize(pixels, (view.width, view.height), interpolation=cv2.INTER_AREA)
+    """The region of the undistorted picture (bilinear); what was not recorded is 0."""
     rows, columns = slice(region.y0, region.y1), slice(region.x0, region.x1)
     if not np.any(view.distortion):
         return pixels[rows, columns]
@@ -185,14 +200,40 @@ def _rectify(
     return cv2.remap(pixels, map1, map2, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0,))
 
 
-def person_box(matte: UInt8[ndarray, "h w"], margin: int) -> Box:
-    """Bounding box of the matte's person pixels, `margin` pixels wider on each side and inside the picture.
+def _seen_in(map1: Int[ndarray, "h w 2"], recorded: Box) -> Box:
+    """A box that holds every undistorted pixel that looks at the recorded box, from every 16th pixel of the map.
+
+    A pixel looks no further from its nearest node than neighbouring nodes do from each other, and bilinear
+    interpolation reaches one pixel further.
+    """
+    height, width = map1.shape[:2]
+    if recorded.width == 0:
+        return Box(0, 0, 0, 0)
+    nodes = map1[::NODE_SPACING, ::NODE_SPACING].astype(np.int32)
+    steps = [np.abs(np.diff(nodes, axis=axis)).max(initial=0) for axis in (0, 1)]
+    reach = int(sum(steps)) + 2
+    x, y = nodes[..., 0], nodes[..., 1]
+    near = (
+        (x >= recorded.x0 - reach) & (x < recorded.x1 + reach) & (y >= recorded.y0 - reach) & (y < recorded.y1 + reach)
+    )
+    at_x, at_y = np.flatnonzero(near.any(0)), np.flatnonzero(near.any(1))
+    if len(at_x) == 0:
+        return Box(0, 0, 0, 0)
+    return Box(
+        max((int(at_x[0]) - 1) * NODE_SPACING, 0),
+        max((int(at_y[0]) - 1) * NODE_SPACING, 0),
+        min((int(at_x[-1]) + 1) * NODE_SPACING, width),
+        min((int(at_y[-1]) + 1) * NODE_SPACING, height),
+    )
+
+
+def person_box(matte: UInt8[ndarray, "h w"], margin: int, threshold: int = PERSON_THRESHOLD) -> Box:
+    """Bounding box of the matte's pixels from `threshold` on, `margin` pixels wider each way and inside the picture.
 
     An empty matte (the person is out of this picture) gives an empty box at the picture's centre.
     """
     height, width = matte.shape
-    person = matte >= PERSON_THRESHOLD
-    xs, ys = np.flatnonzero(person.any(0)), np.flatnonzero(person.any(1))
+    xs, ys = (np.flatnonzero(matte.max(axis) >= threshold) for axis in (0, 1))
     if len(xs) == 0:
         return Box(width // 2, height // 2, width // 2, height // 2)
     return Box(

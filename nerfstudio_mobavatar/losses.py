@@ -118,12 +118,12 @@ def person_box(mask: Shaped[Tensor, "h w 1"], least: int = SSIM_WINDOW) -> Box:
 
     At least `least` pixels wide and high if the picture is; the whole picture where the mask is empty.
     """
-    inside = (mask >= 128 if mask.dtype == torch.uint8 else mask > 0.5)[..., 0]
-    height, width = inside.shape
+    height, width = mask.shape[:2]
     margin = round(CROP_MARGIN_PX * max(height, width) / CROP_MARGIN_AT_PX)
     spans = []
     for axis, side in ((1, height), (0, width)):
-        at = inside.any(axis).nonzero()[:, 0]
+        most = mask[..., 0].amax(axis)  # before the comparison: a picture of truth values would be made
+        at = (most >= 128 if mask.dtype == torch.uint8 else most > 0.5).nonzero()[:, 0]
         if not len(at):
             return Box(0, height, 0, width)
         low, high = max(int(at[0]) - margin, 0), min(int(at[-1]) + 1 + margin, side)

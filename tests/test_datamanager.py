@@ -261,7 +261,7 @@ def test_nothing_is_read_before_it_is_asked_for(sound: Path, monkeypatch: pytest
     def refuse(*args: Any, **options: Any) -> None:
         raise AssertionError("loaded a picture")
 
-    monkeypatch.setattr("nerfstudio_mobavatar.images._rectify", refuse)
+    monkeypatch.setattr("nerfstudio_mobavatar.images._scale", refuse)
     dm = manager(sound)
     assert parse_object(dm, ViewerElement, "") == []
     assert len(dm.fixed_indices_eval_dataloader) > 0

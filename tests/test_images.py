@@ -11,6 +11,7 @@ from nerfstudio_mobavatar.images import (
     Box,
     CameraView,
     UndistortMaps,
+    _undistort,
     crop_intrinsics,
     load_image,
     load_matte,
@@ -88,6 +89,29 @@ def test_a_window_is_that_part_of_the_picture(tmp_path: Path) -> None:
         path = write_dots(tmp_path, cam)[0]
         part = load_image(path, view, maps, Box(11, 7, 91, 103))
         np.testing.assert_array_equal(part, load_image(path, view, maps)[7:103, 11:91])
+
+
+@pytest.mark.parametrize(
+    "distortion", [BARREL, -BARREL, np.array([1.5, 0, 0, 0, 0])], ids=["barrel", "pincushion", "x"]
+)
+def test_a_matte_undistorted_around_the_person_equals_the_whole_undistorted(
+    tmp_path: Path, distortion: np.ndarray
+) -> None:
+    """Persons of many places and sizes, single pixels and none: all pixels equal."""
+    view, maps = scaled_view(camera(distortion)), UndistortMaps()
+    rng = np.random.default_rng(0)
+    lit = 0
+    for trial in range(60):
+        matte = np.zeros((HEIGHT, WIDTH), np.uint8)
+        y, x = rng.integers(0, HEIGHT), rng.integers(0, WIDTH)
+        height, width = rng.integers(0, 90, 2) if trial % 4 else (1, 1)
+        matte[y : y + height, x : x + width] = rng.integers(1, 256)
+        path = tmp_path / "m.png"
+        cv2.imwrite(str(path), matte)
+        whole = _undistort(matte, view, maps, Box(0, 0, WIDTH, HEIGHT))
+        np.testing.assert_array_equal(load_matte(path, view, maps), whole)
+        lit += bool(whole.any())
+    assert lit > 20
 
 
 def test_distortion_of_the_test_is_not_small(tmp_path: Path) -> None:
