@@ -31,6 +31,8 @@ class SafeOptimizers(Optimizers):
 
     skipped: Tensor | None = None
     """1 if the last step was left out, else 0."""
+    steps_per_log: int = 1
+    """Steps between two entries of the learning rates in the log: writing one takes longer than a kernel."""
 
     def optimizer_scaler_step_some(self, grad_scaler: GradScaler, param_groups: list[str]) -> None:
         if not grad_scaler.is_enabled():  # an enabled one looks for itself
@@ -41,6 +43,13 @@ class SafeOptimizers(Optimizers):
                 if optimizer.defaults.get("fused"):
                     optimizer.found_inf = self.skipped
         super().optimizer_scaler_step_some(grad_scaler, param_groups)  # pyright: ignore[reportArgumentType]
+
+    def scheduler_step_all(self, step: int) -> None:
+        if step % self.steps_per_log == 0:
+            super().scheduler_step_all(step)
+            return
+        for scheduler in self.schedulers.values():
+            scheduler.step()
 
 
 @dataclass

@@ -79,7 +79,9 @@ class MobavatarTrainer(Trainer):
             schedule = group["scheduler"]
             if isinstance(schedule, DecaySchedulerConfig) and schedule.max_steps is None:
                 schedule.max_steps = self.config.max_num_iterations
-        return SafeOptimizers(groups, self.pipeline.get_param_groups())
+        optimizers = SafeOptimizers(groups, self.pipeline.get_param_groups())
+        optimizers.steps_per_log = self.config.logging.steps_per_log
+        return optimizers
 
     def train(self) -> None:
         """Train up to `max_num_iterations` in total (nerfstudio 1.1.5 would run that many more after a resume)."""

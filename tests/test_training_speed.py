@@ -7,6 +7,7 @@ import torch
 from nerfstudio_mobavatar import device, losses
 from nerfstudio_mobavatar.avatar import Avatar
 from nerfstudio_mobavatar.losses import Box
+from nerfstudio_mobavatar.optim import DecaySchedulerConfig, FusedAdamConfig, SafeOptimizers
 from nerfstudio_mobavatar.transforms import product
 from tests.rig import random_pose, tiny_avatar
 
@@ -125,3 +126,22 @@ def test_compiling_is_for_cuda_with_its_tools_unless_told(monkeypatch):
 def test_window_means_in_blocks_equal_one_product(length):
     planes = torch.rand(2, 3, length, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     torch.testing.assert_close(losses._window_means(planes, 8), losses._window_means(planes))
+
+
+def test_learning_rates_are_logged_with_the_losses_and_decay_in_every_step(monkeypatch):
+    config = {
+        "color": {
+            "optimizer": FusedAdamConfig(lr=1.0),
+            "scheduler": DecaySchedulerConfig(final_factor=0.1, max_steps=10),
+        }
+    }
+    optimizers = SafeOptimizers(config, {"color": [torch.nn.Parameter(torch.ones(3))]})
+    optimizers.steps_per_log = 5
+    logged: dict[int, float] = {}
+    monkeypatch.setattr(
+        "nerfstudio.engine.optimizers.writer.put_scalar", lambda name, scalar, step: logged.update({step: scalar})
+    )
+    for step in range(10):
+        optimizers.scheduler_step_all(step)
+    assert logged == {0: pytest.approx(0.1**0.1), 5: pytest.approx(0.1**0.6)}
+    assert optimizers.optimizers["color"].param_groups[0]["lr"] == pytest.approx(0.1)

@@ -2,8 +2,9 @@
 
 A generated capture goes through nerfstudio's own training loop (`Trainer.train`, tensorboard on). Two figures: the
 step on whole pictures that are on the device already (4 cameras of one pose, every loss term), and the shipped
-preset's real step, data stream and crops included. The weights of VGG16 cannot be had everywhere: where they are
-absent, random ones of the same shape are timed, and the file says so. Several GPUs: start it with torchrun.
+preset's real step, data stream and crops included, with and without lens distortion. The weights of VGG16 cannot be
+had everywhere: where they are absent, random ones of the same shape are timed, and the file says so. Several GPUs:
+start it with torchrun.
 Merges into results/train_speed.json.
 """
 
@@ -11,6 +12,7 @@ import argparse
 import copy
 import json
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -26,6 +28,7 @@ import torch.distributed as dist
 from nerfstudio_mobavatar import configs, losses
 from nerfstudio_mobavatar import model as model_module
 from nerfstudio_mobavatar.demo.capture import DemoData
+from nerfstudio_mobavatar.pipeline import MobavatarPipeline
 from tests.bench.common import RESULTS, command_line, device_name, write
 
 WARM_UP = 20
@@ -63,8 +66,13 @@ def make_trainer(data: Path, output: Path, args: argparse.Namespace, whole_pictu
     model.warmup_fraction = model.perceptual_fraction = 0.0
     model.prune_fraction = 2.0
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    trainer = config.setup(local_rank=rank, world_size=world)
+    on_gpus = args.device == "cuda"  # nerfstudio's own wrapping is for GPUs only
+    trainer = config.setup(local_rank=rank if on_gpus else 0, world_size=world if on_gpus else 1)
     trainer.setup()
+    if world > 1 and not on_gpus:
+        pipeline: MobavatarPipeline = trainer.pipeline
+        pipeline.world_size = pipeline.datamanager.world_size = world
+        pipeline._wrap(None, all_used=True)
     return trainer
 
 
@@ -74,6 +82,15 @@ def keep_on_device(trainer: Any) -> None:
     ready = [manager.next_train(step) for step in range(2)]
     manager._steps = None
     manager.next_train = lambda step: ready[step % 2]
+
+
+def distort(data: Path) -> None:
+    """Give every camera a lens distortion, as real captures have: pictures then take longer to load."""
+    path = data / "calibration_full.json"
+    cameras = json.loads(path.read_text())
+    for camera in cameras.values():
+        camera["distCoeff"] = [-0.1, 0.05, 0.0, 0.0, 0.0]
+    path.write_text(json.dumps(cameras))
 
 
 class Clock:
@@ -222,13 +239,32 @@ def measure(data: Path, folder: Path, args: argparse.Namespace) -> dict[str, Any
             share = min(1.0, busy / result["step_ms_4x1500x2048"])
             result |= {"gpu_busy_ms": round(busy, 2), "gpu_busy_share": round(share, 3), "kernels_ms": kernels}
     del trainer
-    if args.stream:
+    for lens in ("", "_with_lens_distortion") if args.stream else ():
+        if lens:
+            distort(data)
         trainer = make_trainer(data, folder, args, False, WARM_UP + args.steps)
+        manager = trainer.pipeline.datamanager
+        result["loading_processes"] = manager.num_workers()
         with HostMemory() as host:
-            result["preset_real_step_ms"] = round(timed_training(trainer, clock, WARM_UP), 2)
-        result["peak_host_gb"] = round(host.peak, 2)
-        trainer.pipeline.datamanager._steps = None
+            result[f"preset_real_step_ms{lens}"] = round(timed_training(trainer, clock, WARM_UP), 2)
+        result["peak_host_gb"] = max(result.get("peak_host_gb", 0.0), round(host.peak, 2))
+        manager._steps = None
+        result[f"loading_processor_ms_a_step{lens}"] = loading_ms(manager)
+        del trainer, manager
     return result
+
+
+def loading_ms(manager: Any, steps: int = 10) -> float:
+    """Processor time that a step's pictures take on one core."""
+    threads, dataset = torch.get_num_threads(), manager.step_dataset
+    torch.set_num_threads(1)
+    dataset[0]
+    started = time.process_time()
+    for step in range(1, 1 + steps):
+        dataset[step]
+    spent = 1e3 * (time.process_time() - started) / steps
+    torch.set_num_threads(threads)
+    return round(spent, 1)
 
 
 def main() -> None:
@@ -236,7 +272,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", choices=["cpu", "cuda"])
     parser.add_argument("--preset", default="mobavatar")
     parser.add_argument("--key", default="", help="merge under this key instead of at the top, e.g. `before`")
-    parser.add_argument("--data", type=Path, help="a capture; by default one is generated")
+    parser.add_argument("--data", type=Path, help="a capture in the avatarrex layout; by default one is generated")
     parser.add_argument("--width", type=int, default=1500)
     parser.add_argument("--height", type=int, default=2048)
     parser.add_argument("--frames", type=int, default=8)
@@ -248,14 +284,16 @@ def main() -> None:
     args = parser.parse_args()
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("nccl")
+        if args.device == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if args.device == "cuda" else "gloo")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         vgg = random_vgg(folder / "torch")
-        data = args.data
-        if data is None:
-            data = folder / "capture"
+        data = folder / "capture"
+        if args.data is not None:
+            shutil.copytree(args.data, data)
+        else:
             DemoData(data, args.frames, 6, args.width, args.height, device=args.device).main()
         result = measure(data, folder / "runs", args)
     if not dist.is_initialized() or dist.get_rank() == 0:
