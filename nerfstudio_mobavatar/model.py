@@ -22,6 +22,7 @@ from .capture import Capture, CaptureError
 from .corrections import FitCorrections
 from .device import Compile, compiled, describe_compile, resolve_compile, upload
 from .ns_export_hook import avatar_file_bytes
+from .own_template import OwnTemplate, TemplatePose, read_template_mesh
 from .pruning import PruningConfig, PruningReport, corrective_statistics, prune
 from .pruning_scores import Probe, image_statistics, picture_error
 from .refine import RefineConfig, refine, refined_pose
@@ -75,7 +76,11 @@ class MobavatarModelConfig(ModelConfig):
     gender: Literal["neutral", "male", "female"] = "neutral"
     """Which file of an SMPL-X folder."""
     template_mesh: Path | None = None
-    """OBJ or PLY in the canonical big pose, for loose clothing; None samples the body itself."""
+    """Mesh (OBJ, PLY, GLB, STL, OFF) of the clothed person for loose clothing, metres; None samples the body itself.
+    `mobavatar make-template` reconstructs one from the capture (docs/clothing.md)."""
+    template_pose: TemplatePose = "canonical"
+    """Pose of the person in `template_mesh`: "canonical" (T-pose, hips turned out by 25 degrees), "rest" (T-pose), or
+    the number of a frame of the capture, in its world."""
     rasterizer: Literal["auto", "gsplat", "torch"] = "auto"
     """"gsplat" (CUDA), "torch" (any device, slow), "auto" takes gsplat on CUDA and says which."""
     compile: Compile = "auto"
@@ -119,12 +124,13 @@ class MobavatarModel(Model):
                 "give the body model that the capture was fitted with (--pipeline.model.body)"
             )
         self.body_name, self.body_license = body.name, body.license_note
-        self.avatar = Avatar(self.config.avatar, self._layout(body, betas))
         # copies: refinement changes them, and the capture's own arrays stay
         self.register_buffer("fit_pose", torch.tensor(capture.fit.pose, dtype=torch.float32))
         self.register_buffer("fit_transl", torch.tensor(capture.fit.transl, dtype=torch.float32))
         self.register_buffer("fit_expression", torch.tensor(capture.fit.expression, dtype=torch.float32))
         self.register_buffer("train_rows", torch.tensor(sorted(self.kwargs["metadata"]["train_frames"])))
+        self.template = OwnTemplate()
+        self.avatar = Avatar(self.config.avatar, self._layout(body, betas))
         self.corrections: FitCorrections | None = None
         if self.config.refine != "off":
             self.corrections = FitCorrections(capture.fit, len(capture.cameras))
@@ -148,7 +154,16 @@ class MobavatarModel(Model):
         self.viewer_pose = PoseControl(self, body.hand_mean.numpy())
 
     def _layout(self, body: Body, betas: Tensor) -> Layout:
-        template = make_template(body, betas, self.config.template_mesh)
+        """On the body, or on the user's mesh. Where that file is gone, the checkpoint replaces the whole layout."""
+        path, pose = self.config.template_mesh, self.config.template_pose
+        mesh = None
+        if path is not None and self.template.expect(path):
+            fit = (self.get_buffer("fit_pose"), self.get_buffer("fit_transl"))
+            mesh = read_template_mesh(path, pose, self.capture, *fit)
+        template = make_template(body, betas, mesh)
+        if mesh is not None:
+            self.template.store(template)
+            CONSOLE.log(f"Template {path}: {len(template.vertices):,} vertices, {len(template.faces):,} triangles")
         return make_layout(template, tuple(body.parents), self.config.avatar)
 
     def get_param_groups(self) -> dict[str, list[nn.Parameter]]:
@@ -160,8 +175,9 @@ class MobavatarModel(Model):
         trainer, optimizers = training_callback_attributes.trainer, training_callback_attributes.optimizers
         assert trainer is not None and optimizers is not None
         self.total_steps = trainer.config.max_num_iterations
+        self.template.require()  # a checkpoint is loaded by now
         pipeline: Any = training_callback_attributes.pipeline
-        if self.corrections is not None and not self.corrections.is_done():  # a checkpoint is loaded by now
+        if self.corrections is not None and not self.corrections.is_done():
             self.refine_fit(self.corrections)
 
         wrapped_for: bool | None = None
@@ -244,7 +260,7 @@ class MobavatarModel(Model):
         metadata, fit = self.kwargs["metadata"], self.capture.fit
         body = load_body(self.config.body, self.config.gender)
         cameras = sorted({image.camera for image in metadata["images"]})
-        fixed_shape = self.config.template_mesh is not None
+        fixed_shape = len(self.template) > 0
         CONSOLE.log(f"Refining the body fit of {len(self.capture.frames)} frames from {len(cameras)} cameras' masks")
         with torch.enable_grad():
             refined = refine(
@@ -260,8 +276,9 @@ class MobavatarModel(Model):
         self.avatar.lay_out(self._layout(body, torch.from_numpy(fit.betas).float() + change.betas))
         self._frames = None
 
-    def _load_from_state_dict(self, *args: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        super()._load_from_state_dict(*args)
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        OwnTemplate.complete(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
         self._frames = None
 
     def frames(self) -> tuple[Tensor, Tensor]:

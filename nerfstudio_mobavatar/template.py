@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,15 +10,15 @@ from numpy import ndarray
 from torch import Tensor
 
 from .body_model import Body, forward_kinematics
-from .sampling import nearest
+from .skin_transfer import transfer_weights
+from .skinning import INFLUENCES, joint_transforms
+from .template_mesh import TemplateMesh, check_fits
 from .transforms import axis_angle_to_rotmat, invert_rigid
 
 BIG_POSE_HIP = math.radians(25.0)
 """Both hips are turned outwards by this angle, so that the inner thighs do not touch."""
-
-
-class TemplateError(ValueError):
-    """A template mesh that cannot be used. The message says where, what was expected, what was found, what to do."""
+LEAST_STRETCH = 0.3
+"""Unposing undoes no compression below this: blended rotations that cancel would throw vertices far away."""
 
 
 @dataclass(frozen=True)
@@ -43,46 +42,70 @@ def big_pose() -> Float[Tensor, "55 3"]:
     return pose
 
 
-def make_template(body: Body, betas: Float[Tensor, " b"], mesh: Path | None = None) -> Template:
-    """The body of this person in the big pose, or the user's own mesh in that same pose (for loose clothing).
+def make_template(body: Body, betas: Float[Tensor, " b"], mesh: TemplateMesh | None = None) -> Template:
+    """The body of this person in the big pose, or the user's own mesh brought into that pose (for loose clothing).
 
-    A user's mesh takes its skin weights from the three nearest body vertices, weighted by inverse distance.
+    A mesh of one's own takes its skin weights from the body in the mesh's pose (`skin_transfer`).
+    Raises `TemplateError` where it does not lie around the body.
     """
     pose = big_pose()
     _, joints = body.rest(betas)
     T_world_joint = forward_kinematics(axis_angle_to_rotmat(pose), joints, body.parents, torch.zeros(3))
-    expression = torch.zeros(1, body.num_expressions)
-    vertices = body.vertices(pose[None], torch.zeros(1, 3), betas, expression)[0].numpy()
-    weights, faces = body.skin_weights.numpy(), body.faces.numpy()
-    if mesh is not None:
-        own_vertices, own_faces = load_mesh(mesh)
-        distance, index = nearest(own_vertices, vertices, 3)
-        if np.median(distance[:, 0]) > 0.25:
-            raise TemplateError(
-                f"{mesh}: the template mesh lies {np.median(distance[:, 0]):.2f} m (median) from the body; expected "
-                "a mesh in metres, in the canonical big pose (T-pose, hips turned out by 25 degrees) of the same body"
-            )
-        share = 1 / np.maximum(distance, 1e-4)
-        weights = np.einsum("nk,nkj->nj", share / share.sum(1, keepdims=True), weights[index])
-        vertices, faces = own_vertices, own_faces
+    inverse_bind = invert_rigid(T_world_joint)
+    if mesh is None:
+        vertices = body_points(body, betas, pose, torch.zeros(3))
+        weights, faces = body.skin_weights.numpy(), body.faces.numpy()
+    else:
+        faces, weights = mesh.faces, mesh_weights(body, betas, mesh)
+        G = joint_transforms(mesh.pose, mesh.transl, joints, body.parents, inverse_bind).numpy()
+        vertices = unpose(mesh.vertices, weights, G)
     return Template(
         vertices.astype(np.float32),
         faces.astype(np.int64),
         weights.astype(np.float32),
         joints.numpy(),
-        invert_rigid(T_world_joint).numpy(),
+        inverse_bind.numpy(),
     )
 
 
-def load_mesh(path: Path) -> tuple[Float[ndarray, "v 3"], Int[ndarray, "f 3"]]:
-    """Vertices and triangles of an OBJ or PLY file."""
-    import trimesh  # a nerfstudio dependency; only users with a template mesh pay for the import
+def mesh_weights(body: Body, betas: Float[Tensor, " b"], mesh: TemplateMesh) -> Float[ndarray, "v 55"]:
+    """Skin weights of a mesh that lies around the body, of four joints for each vertex. Raises `TemplateError`."""
+    zero, around = torch.zeros(3), body_points(body, betas, mesh.pose, mesh.transl)
+    bodies = {"as given": around}
+    for name, known in (("canonical", big_pose()), ("rest", torch.zeros(55, 3))):
+        if torch.equal(mesh.pose, known):
+            other = {"canonical": torch.zeros(55, 3), "rest": big_pose()}[name]
+            bodies = {
+                name: around,
+                "rest" if name == "canonical" else "canonical": body_points(body, betas, other, zero),
+            }
+    check_fits(mesh, bodies, next(iter(bodies)))
+    return few_joints(
+        transfer_weights(mesh.vertices, mesh.faces, around, body.faces.numpy(), body.skin_weights.numpy())
+    )
 
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such template mesh; expected an OBJ or PLY file in the canonical big pose")
-    loaded = trimesh.load(str(path), process=False, force="mesh")
-    vertices = np.asarray(getattr(loaded, "vertices", np.zeros((0, 3))), np.float32)
-    faces = np.asarray(getattr(loaded, "faces", np.zeros((0, 3))), np.int64)
-    if len(vertices) == 0 or len(faces) == 0:
-        raise TemplateError(f"{path}: expected a triangle mesh, found {len(vertices)} vertices and {len(faces)} faces")
-    return vertices, faces
+
+def body_points(
+    body: Body, betas: Float[Tensor, " b"], pose: Float[Tensor, "55 3"], transl: Float[Tensor, " 3"]
+) -> Float[ndarray, "n 3"]:
+    """The body's vertices, metres; neutral face."""
+    return body.vertices(pose[None], transl[None], betas, torch.zeros(1, body.num_expressions))[0].numpy()
+
+
+def few_joints(weights: Float[ndarray, "v j"], count: int = INFLUENCES) -> Float[ndarray, "v j"]:
+    """At most `count` joints for each vertex: all weights less the next strongest, so that they fade before they are
+    dropped. Dropping them as they are leaves steps where the choice of joints changes, which open in motion."""
+    spare = np.sort(weights, axis=1)[:, -count - 1 : -count]
+    kept = np.maximum(weights - spare, 0)
+    total = kept.sum(1, keepdims=True)
+    return np.where(total > 1e-9, kept / np.maximum(total, 1e-9), weights)  # five and more of one weight
+
+
+def unpose(
+    points: Float[ndarray, "v 3"], weights: Float[ndarray, "v 55"], G: Float[ndarray, "55 3 4"]
+) -> Float[ndarray, "v 3"]:
+    """Canonical points that linear blend skinning with `G` (canonical to world) brings to `points`."""
+    A = np.einsum("vj,jab->vab", weights.astype(np.float64), G)
+    U, s, Vt = np.linalg.svd(A[..., :3])
+    inverse = np.einsum("vba,vb,vcb->vac", Vt, 1 / np.maximum(s, LEAST_STRETCH), U)
+    return np.einsum("vab,vb->va", inverse, points - A[..., 3])

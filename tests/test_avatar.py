@@ -9,7 +9,7 @@ from nerfstudio_mobavatar.avatar import Avatar, AvatarConfig, make_layout
 from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
 from nerfstudio_mobavatar.body_model import load_body
 from nerfstudio_mobavatar.parts import HEAD_JOINTS
-from nerfstudio_mobavatar.template import big_pose, load_mesh, make_template
+from nerfstudio_mobavatar.template import big_pose, make_template
 from nerfstudio_mobavatar.transforms import axis_angle_to_rotmat, quat_to_rotmat
 
 from .rig import TINY, random_pose, tiny_avatar
@@ -152,27 +152,6 @@ def test_wrong_shapes_are_refused():
     avatar = tiny_avatar()
     with pytest.raises(Exception, match=r"type-check|55 3"):
         avatar(torch.zeros(54, 3), torch.zeros(3), torch.zeros(10))
-
-
-def test_a_users_template_mesh_takes_weights_from_the_body(tmp_path):
-    import trimesh
-
-    body = load_body("open")
-    plain = make_template(body, torch.zeros(10))
-    puffed = trimesh.Trimesh(plain.vertices, plain.faces, process=False)
-    puffed.vertices += puffed.vertex_normals * 0.005
-    puffed.export(tmp_path / "coat.ply")
-    template = make_template(body, torch.zeros(10), tmp_path / "coat.ply")
-    np.testing.assert_allclose(template.skin_weights.sum(1), 1, atol=1e-5)
-    same = template.skin_weights.argmax(1) == plain.skin_weights.argmax(1)
-    assert same.mean() > 0.9  # lips and lids are closer to each other than 5 mm
-    assert np.abs(template.vertices - plain.vertices).max() > 0.004
-    puffed.apply_scale(1000)
-    puffed.export(tmp_path / "millimetres.ply")
-    with pytest.raises(ValueError, match="in metres"):
-        make_template(body, torch.zeros(10), tmp_path / "millimetres.ply")
-    with pytest.raises(FileNotFoundError, match="no such template mesh"):
-        load_mesh(tmp_path / "absent.obj")
 
 
 def test_pose_inputs_pad_and_cut_the_expression():

@@ -21,6 +21,7 @@ from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nerfstudio_mobavatar.capture import CaptureCamera, CaptureError
+from nerfstudio_mobavatar.demo.clothed import Outfit
 from nerfstudio_mobavatar.demo.folds import Folds
 from nerfstudio_mobavatar.demo.motion import Motion, load_motion, procedural_motion
 from nerfstudio_mobavatar.demo.scene import RenderedFrame, Scene, dome_cameras, stand_on_ground
@@ -54,6 +55,8 @@ class DemoData:
     """`dome`: even light from all sides, as in a capture dome. `key`: a lamp with hard shadows, much harder to fit."""
     folds: Folds = "plain"
     """`rich`: six more folds at every joint, each driven by an angle of its own; much harder to fit."""
+    outfit: Outfit = "trousers"
+    """`skirt`: loose clothing that no body surface describes (docs/clothing.md)."""
     motion: Path | None = None
     """Motion file with the arrays of `smpl_params.npz` (y up, 30 fps); procedural motion if not given."""
     frame_step: int = 1
@@ -95,7 +98,7 @@ class DemoData:
         betas = _person(self.seed)
         motion = stand_on_ground(motion, betas)
         cameras = dome_cameras(motion, betas, self.cameras, self.width, self.height, self.seed)
-        return Recipe(betas, motion, cameras, self.lighting, self.seed, device, self.folds)
+        return Recipe(betas, motion, cameras, self.lighting, self.seed, device, self.folds, self.outfit)
 
     def _check(self) -> None:
         for name, low in (("frames", 1), ("cameras", 1), ("width", 16), ("height", 16), ("frame_step", 1)):
@@ -126,10 +129,12 @@ class Recipe:
     seed: int
     device: str
     folds: Folds
+    outfit: Outfit = "trousers"
 
     def scene(self) -> Scene:
         """Build the person (about a second)."""
-        return Scene(self.betas, self.cameras, self.lighting, self.seed, torch.device(self.device), self.folds)
+        device = torch.device(self.device)
+        return Scene(self.betas, self.cameras, self.lighting, self.seed, device, self.folds, self.outfit)
 
     def render(self, scene: Scene, row: int) -> RenderedFrame:
         """All cameras' pictures of frame `row`."""

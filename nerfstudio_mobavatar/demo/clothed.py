@@ -1,4 +1,4 @@
-"""A clothed person: shirt, trousers and shoes cut from the open body's tights shell; folds depend on the pose.
+"""A clothed person: shirt, trousers (or a skirt) and shoes cut from the open body's shells; folds depend on the pose.
 
 The folds are what makes this capture worth training on: they travel, saturate and lie on one side of a joint only, so
 they are strongly non-linear in the joint's own angles and independent of all other joints.
@@ -6,6 +6,7 @@ they are strongly non-linear in the joint's own angles and independent of all ot
 
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,10 +19,14 @@ from nerfstudio_mobavatar.demo.folds import FoldGenerator, Folds, build_folds, f
 from nerfstudio_mobavatar.demo.mesh import SkinnedMesh, compact, cut, face_table, point_normals, smooth, subdivide
 from nerfstudio_mobavatar.transforms import axis_angle_to_rotmat
 
-MATERIALS = ("skin", "shirt", "trousers", "shoe", "hair", "eye")
-SKIN, SHIRT, TROUSERS, SHOE, HAIR, EYE = range(len(MATERIALS))
+Outfit = Literal["trousers", "skirt"]
+MATERIALS = ("skin", "shirt", "trousers", "shoe", "hair", "eye", "skirt")
+SKIN, SHIRT, TROUSERS, SHOE, HAIR, EYE, SKIRT = range(len(MATERIALS))
 
-_NECK, _HEAD, _JAW, _LEFT_ELBOW, _LEFT_KNEE, _LEFT_ANKLE, _SPINE1 = 12, 15, 22, 18, 4, 7, 3
+_NECK, _HEAD, _JAW, _LEFT_ELBOW, _LEFT_HIP, _LEFT_KNEE, _LEFT_ANKLE, _SPINE1 = 12, 15, 22, 18, 1, 4, 7, 3
+
+SKIRT_HEM_M, SKIRT_FLARE = 0.10, 0.45
+"""The skirt ends so far below the knees, where it is wider than the shell by this share."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Landmarks:
     """|x| where the sleeves end."""
     ankle: float
     knee: float
+    hip: float
     neck: Float[ndarray, " 3"]
     head: Float[ndarray, " 3"]
 
@@ -42,18 +48,25 @@ class ClothedHuman:
     """Rest-pose surface of body and garments, and its pose-dependent deformation."""
 
     def __init__(
-        self, body: Body, betas: Float[Tensor, " b"], detail: int, device: torch.device, folds: Folds = "plain"
+        self,
+        body: Body,
+        betas: Float[Tensor, " b"],
+        detail: int,
+        device: torch.device,
+        folds: Folds = "plain",
+        outfit: Outfit = "trousers",
     ):
         """`detail`: how often garment triangles are split in four (2 = 3.5 mm edges, for images above 400 pixels)."""
         body = body.to("cpu")
         rest, joints = body.rest(betas)
         self.parents = body.parents
         self.landmarks = _landmarks(joints.numpy())
-        skin, material, kept = _skin(body, rest.numpy(), self.landmarks)
+        skin, material, kept = _skin(body, rest.numpy(), self.landmarks, outfit)
         parts = [(skin, material)]
-        tights = _tights(betas.numpy())
-        for kind in (TROUSERS, SHOE, SHIRT):
-            garment = _garment(kind, tights, detail, self.landmarks)
+        for kind in (SKIRT if outfit == "skirt" else TROUSERS, SHOE, SHIRT):
+            garment = _garment(
+                kind, _shell("skirt" if kind == SKIRT else "tights", betas.numpy()), detail, self.landmarks
+            )
             parts.append((garment, np.full(len(garment.points), kind)))
         sizes = np.cumsum([0] + [len(mesh.points) for mesh, _ in parts])
         faces = np.concatenate([mesh.faces + first for (mesh, _), first in zip(parts, sizes)])
@@ -71,7 +84,7 @@ class ClothedHuman:
         pose_dirs = body.pose_dirs.view(-1, body.num_vertices, 3)[:, kept].flatten(1)
         self.pose_dirs = pose_dirs.contiguous().to(device)
         self.rest_normals = point_normals(self.rest, self.faces, self.face_table)
-        cloth = (self.material == SHIRT) | (self.material == TROUSERS)
+        cloth = (self.material == SHIRT) | (self.material == TROUSERS) | (self.material == SKIRT)
         self.folds: list[FoldGenerator] = build_folds(self.rest, self.weights, self.joints, self.parents, cloth, folds)
         self.fold_scale = self._fold_scale()
 
@@ -99,9 +112,10 @@ class ClothedHuman:
         return ((A[..., :3] * self.rest[shoe]).sum(-1) + A[..., 3]).amin(1)
 
     def _hanging_hem(self, A: Float[Tensor, "v 3 3"]) -> Float[Tensor, "v 3"]:
-        """The loose part of the shirt swings towards gravity when the trunk leans; saturating."""
+        """The loose part of shirt and skirt swings towards gravity when what carries it leans; saturating."""
         m = self.landmarks
         loose = ((m.waist + 0.02 - self.rest[:, 1]) / 0.22).clamp(0, 1) * (self.material == SHIRT)
+        loose = loose + ((m.hip - self.rest[:, 1]) / (m.hip - m.knee)).clamp(0, 1.2) * (self.material == SKIRT)
         down = -A[:, :, 1]
         lean = -down
         lean[:, 1] -= 1
@@ -112,7 +126,7 @@ class ClothedHuman:
         m, y = self.landmarks, self.rest[:, 1]
         under_shirt = ((m.hem - y) / 0.06).clamp(0, 1)
         collar = ((self.rest - self.joints[_NECK]).norm(dim=1) - 0.09).div(0.08).clamp(0, 1)
-        return torch.where(self.material == TROUSERS, under_shirt, collar)
+        return torch.where((self.material == TROUSERS) | (self.material == SKIRT), under_shirt, collar)
 
 
 def hairline(points: Float[Tensor, "n 3"], head: Float[Tensor, " 3"]) -> Float[Tensor, " n"]:
@@ -133,13 +147,14 @@ def _landmarks(joints: Float[ndarray, "55 3"]) -> Landmarks:
         cuff=abs(float(joints[_LEFT_ELBOW, 0])) + 0.10,
         ankle=float(joints[_LEFT_ANKLE, 1]),
         knee=float(joints[_LEFT_KNEE, 1]),
+        hip=float(joints[_LEFT_HIP, 1]),
         neck=joints[_NECK],
         head=joints[_HEAD],
     )
 
 
 def _skin(
-    body: Body, rest: Float[ndarray, "v 3"], m: Landmarks
+    body: Body, rest: Float[ndarray, "v 3"], m: Landmarks, outfit: Outfit
 ) -> tuple[SkinnedMesh, Int[ndarray, " n"], Int[ndarray, " n"]]:
     """The visible body with hair grown out of the scalp, its materials, and which body vertices it keeps."""
     weights, faces = body.skin_weights.numpy(), body.faces.numpy()
@@ -151,20 +166,24 @@ def _skin(
     height, across = rest[:, 1], np.abs(rest[:, 0])
     trunk = weights[:, _HEAD] + weights[:, _JAW] < 0.3
     hidden = trunk & (height < m.neck[1] + 0.02) & (across < m.cuff - 0.03) & (_beyond_collar(rest, m) > 0.025)
+    if outfit == "skirt":
+        hidden &= (height > m.knee + 0.15) | (height < m.ankle + 0.04)  # thighs would show through when they swing
     mesh, kept = compact(SkinnedMesh(outer, faces[~hidden[faces].all(1)], weights))
     material = np.where(eye, EYE, np.where(scalp, HAIR, SKIN))[kept]
     return mesh, material, kept
 
 
-def _tights(betas: Float[ndarray, " b"]) -> SkinnedMesh:
+def _shell(name: str, betas: Float[ndarray, " b"]) -> SkinnedMesh:
+    """ "tights" or "skirt" of this person."""
     with as_file(files("nerfstudio_mobavatar") / "assets" / "open_body_garments.npz") as path, np.load(path) as z:
-        points = z["tights_v"] + np.tensordot(betas, z["tights_shapedirs"][: len(betas)], 1)
-        return SkinnedMesh(points.astype(np.float64), z["tights_f"].astype(np.int64), z["tights_w"].astype(np.float64))
+        points = z[f"{name}_v"] + np.tensordot(betas, z[f"{name}_shapedirs"][: len(betas)], 1)
+        faces, weights = z[f"{name}_f"].astype(np.int64), z[f"{name}_w"].astype(np.float64)
+    return SkinnedMesh(points.astype(np.float64), faces, weights)
 
 
-def _garment(kind: int, tights: SkinnedMesh, detail: int, m: Landmarks) -> SkinnedMesh:
-    """Cut one garment out of the tights and move it off the skin."""
-    mesh = tights
+def _garment(kind: int, shell: SkinnedMesh, detail: int, m: Landmarks) -> SkinnedMesh:
+    """Cut one garment out of its shell and move it off the skin."""
+    mesh = shell
     for _ in range(1 if kind == SHOE else detail):
         mesh = subdivide(mesh)
     mesh = smooth(mesh, 6)
@@ -176,6 +195,10 @@ def _garment(kind: int, tights: SkinnedMesh, detail: int, m: Landmarks) -> Skinn
         offset = 0.012 + flare + sleeve
     elif kind == TROUSERS:
         offset = 0.004 + 0.016 * np.clip((m.knee + 0.1 - y) / 0.4, 0, 1) + 0.006 * np.clip((m.hem - y) / 0.1, 0, 1)
+    elif kind == SKIRT:
+        wider = 1 + SKIRT_FLARE * np.clip((m.hip + 0.05 - y) / (m.hip + 0.05 - m.knee), 0, 1.3)
+        mesh.points[:, [0, 2]] = (mesh.points[:, [0, 2]] - [0, 0.05]) * wider[:, None] + [0, 0.05]
+        offset = np.full(len(y), 0.004)
     else:
         offset = np.full(len(y), 0.007)
     table = torch.from_numpy(face_table(mesh.faces, len(y)))
@@ -192,6 +215,8 @@ def _cut_value(kind: int, p: Float[ndarray, "v 3"], m: Landmarks) -> Float[ndarr
     x, y = np.abs(p[:, 0]), p[:, 1]
     if kind == TROUSERS:
         return np.minimum(m.waist - 0.02 - y, y - m.ankle - 0.045)
+    if kind == SKIRT:
+        return np.minimum(m.waist - 0.02 - y, y - m.knee + SKIRT_HEM_M)
     if kind == SHOE:
         return m.ankle + 0.065 - y
     wave = 0.006 * np.cos(3 * np.arctan2(p[:, 0], p[:, 2]))

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from nerfstudio_mobavatar.body_model import forward_kinematics, load_body
 from nerfstudio_mobavatar.capture import CaptureCamera
-from nerfstudio_mobavatar.demo.clothed import ClothedHuman
+from nerfstudio_mobavatar.demo.clothed import ClothedHuman, Outfit
 from nerfstudio_mobavatar.demo.folds import Folds
 from nerfstudio_mobavatar.demo.mesh import point_normals
 from nerfstudio_mobavatar.demo.mesh_raster import rasterize_views, views_at_once
@@ -61,12 +61,13 @@ class Scene:
         seed: int,
         device: torch.device,
         folds: Folds = "plain",
+        outfit: Outfit = "trousers",
     ):
         self.cameras, self.seed, self.device = cameras, seed, device
         self.lighting: Lighting = lighting
         small = max(cameras[0].width, cameras[0].height) <= _SMALL_IMAGE
         detail = 1 if small else 2
-        self.human = ClothedHuman(load_body(), torch.from_numpy(betas), detail, device, folds)
+        self.human = ClothedHuman(load_body(), torch.from_numpy(betas), detail, device, folds, outfit)
         self.quality = 1 if small else 3
         self.mottle = value_noise(self.human.rest, 18.0)[:, None]
 

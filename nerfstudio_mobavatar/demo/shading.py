@@ -9,7 +9,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from nerfstudio_mobavatar.demo.clothed import EYE, HAIR, SHIRT, SHOE, SKIN, TROUSERS, ClothedHuman, hairline
+from nerfstudio_mobavatar.demo.clothed import (
+    EYE,
+    HAIR,
+    SHIRT,
+    SHOE,
+    SKIN,
+    SKIRT,
+    SKIRT_HEM_M,
+    TROUSERS,
+    ClothedHuman,
+    hairline,
+)
 from nerfstudio_mobavatar.demo.mesh import average_over_faces
 from nerfstudio_mobavatar.demo.mesh_raster import orthographic_depth, views_at_once
 
@@ -124,7 +135,7 @@ def shade(
     ambient = points.new_tensor([0.50, 0.54, 0.60]) * (0.65 + 0.35 * up) + fill * points.new_tensor([0.16, 0.17, 0.20])
     direct = (normals @ key).clamp_min(0)[:, None] * lit * points.new_tensor([0.95, 0.90, 0.82])
     half = normalize(normalize(eye - points, dim=1) + key, dim=1)
-    cloth = ((material == SHIRT) | (material == TROUSERS))[:, None]
+    cloth = ((material == SHIRT) | (material == TROUSERS) | (material == SKIRT))[:, None]
     gloss = torch.where(cloth, 0.02, 0.10) * ((half * normals).sum(1, keepdim=True).clamp_min(0) ** 24) * lit
     return (albedo * (ambient * openness[:, None] + direct) + gloss).clamp(0, 1) ** (1 / 2.2)
 
@@ -142,7 +153,7 @@ def albedo(
     """Linear reflectance from solid textures in rest-pose space, so that patterns stick to the cloth; `mottle` is
     smooth noise in 0..1."""
     color = torch.zeros_like(rest)
-    paint = {SKIN: _skin, SHIRT: _shirt, TROUSERS: _trousers, SHOE: _shoe, HAIR: _hair, EYE: _eye}
+    paint = {SKIN: _skin, SHIRT: _shirt, TROUSERS: _trousers, SHOE: _shoe, HAIR: _hair, EYE: _eye, SKIRT: _skirt}
     for kind, function in paint.items():
         here = material == kind
         color[here] = function(rest[here], mottle[here], human)
@@ -185,6 +196,15 @@ def _trousers(x: Tensor, mottle: Tensor, human: ClothedHuman) -> Float[Tensor, "
     axis = ankle + (knee - ankle) * lower[:, None] + (hip - knee) * upper[:, None]
     seam = ((x[:, 2] - axis[:, 2]).abs() < 0.0035) & (x[:, 0].abs() > axis[:, 0])
     return torch.where(seam[:, None], x.new_tensor([0.55, 0.42, 0.20]), color)
+
+
+def _skirt(x: Tensor, mottle: Tensor, human: ClothedHuman) -> Float[Tensor, "n 3"]:
+    around = torch.atan2(x[:, 0], x[:, 2] - 0.05)
+    dots = torch.sin(14 * around) * torch.sin((x[:, 1] - human.landmarks.knee) * 2 * math.pi / 0.09) > 0.55
+    color = torch.where(dots[:, None], x.new_tensor([0.85, 0.74, 0.42]), x.new_tensor([0.42, 0.10, 0.16]))
+    border = (x[:, 1] < human.landmarks.knee - SKIRT_HEM_M + 0.025)[:, None]
+    color = torch.where(border, x.new_tensor([0.12, 0.22, 0.20]), color)
+    return color * (0.78 + 0.25 * value_noise(x, 160.0) + 0.1 * mottle)[:, None]
 
 
 def _shoe(x: Tensor, mottle: Tensor, human: ClothedHuman) -> Float[Tensor, "n 3"]:
