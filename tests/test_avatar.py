@@ -1,4 +1,6 @@
 """The avatar's forward pass against a naive loop, gradients against finite differences, and its invariants."""
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false, reportIndexIssue=false
+# pyright: reportOperatorIssue=false, reportReturnType=false (buffers of modules are Tensor | Module to pyright)
 
 import numpy as np
 import pytest
