@@ -1,6 +1,7 @@
 """The avatar's forward pass against a naive loop, gradients against finite differences, and its invariants."""
+# what a module's buffer is, pyright cannot know
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false, reportIndexIssue=false
-# pyright: reportOperatorIssue=false, reportReturnType=false (buffers of modules are Tensor | Module to pyright)
+# pyright: reportOperatorIssue=false, reportReturnType=false
 
 import numpy as np
 import pytest
