@@ -22,6 +22,18 @@ RIDGE = 0.001
 """Weight of `(gain - 1)^2 + offset^2` against the mean squared colour difference."""
 
 
+def seen(
+    rgb: Float[Tensor, "b h w 3"],
+    alpha: Float[Tensor, "b h w 1"],
+    background: Float[Tensor, " 3"],
+    gain: Float[Tensor, "b 3"],
+    offset: Float[Tensor, "b 3"],
+) -> Float[Tensor, "b h w 3"]:
+    """What cameras with these corrections see of pictures that were drawn over `background`, which stays."""
+    behind = (1 - alpha) * background
+    return (rgb - behind) * gain[:, None, None] + alpha * offset[:, None, None] + behind
+
+
 class CameraColors(nn.Module):
     """Running sums and the corrections that follow from them, in the checkpoint. Cameras without pictures: identity."""
 
@@ -53,9 +65,8 @@ class CameraColors(nn.Module):
         camera: Int[Tensor, " b"],
     ) -> Float[Tensor, "b h w 3"]:
         """What these cameras see of a picture that was drawn over `background`."""
-        gain, offset = (x[camera][:, None, None] for x in self.corrections())
-        behind = (1 - alpha) * background
-        return (rgb - behind) * gain + alpha * offset + behind
+        gain, offset = (x[camera] for x in self.corrections())
+        return seen(rgb, alpha, background, gain, offset)
 
     @torch.no_grad()
     def update(

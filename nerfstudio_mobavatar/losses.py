@@ -77,6 +77,14 @@ def photometric(
     return l1, (rendered.detach() - target).square().sum(), target
 
 
+def mask_l1(
+    alpha: Float[Tensor, "b h w 1"], mask: Float[Tensor, "b h w 1"] | UInt8[Tensor, "b h w 1"], edge_band_px: int
+) -> Float[Tensor, ""]:
+    """`sum w |alpha - m| / sum w`: opacity where the mask has none, and the other way round (ours)."""
+    weight = edge_band_weight(mask, edge_band_px)
+    return (weight * (alpha - unit_range(mask)).abs()).sum() / weight.sum().clamp(min=1)
+
+
 def scale_penalty(scales: Float[Tensor, "n 3"], threshold: float) -> Float[Tensor, ""]:
     """`mean_n sum_axis max(s - threshold, 0)`: metres by which standard deviations exceed the threshold."""
     return F.relu(scales - threshold).sum() / max(len(scales), 1)

@@ -54,6 +54,8 @@ class LossConfig:
     """Weight of the L1 norm of colour correctives (stage 1 only)."""
     smoothness_weight: float = 0.1
     """Weight of the difference between neighbouring node displacements."""
+    mask_weight: float = 0.0
+    """Weight of the mean difference between the avatar's opacity and the mask: against holes, leaks and floaters."""
     edge_band_px: int = 0
     """Pixels on either side of the mask's edge that do not count; for automatic masks (mmlphuman uses 5 at 2K)."""
 
@@ -371,6 +373,9 @@ class MobavatarModel(Model):
             terms["perceptual"] = weights.perceptual_weight * self.perceptual(
                 rgb, target, batch["person_box"], background
             )
+        if weights.mask_weight > 0:
+            covered = outputs["accumulation"]
+            terms["mask"] = weights.mask_weight * losses.mask_l1(covered, mask, weights.edge_band_px)
         terms["scale"] = weights.scale_weight * losses.scale_penalty(posed.scales, weights.scale_threshold_m)
         neighbours = self.avatar.get_buffer("node_neighbours")
         terms["smooth"] = weights.smoothness_weight * losses.node_smoothness(posed.node_displacement, neighbours)
@@ -388,7 +393,7 @@ class MobavatarModel(Model):
         """Full-frame and crop metrics of one held-out picture, and prediction beside ground truth."""
         image, mask = batch["image"].to(self.device), batch["mask"].to(self.device)
         target = losses.composite(image[None], mask[None], torch.ones(3, device=self.device))[0]
-        values = metrics.image_metrics(outputs["rgb"], image, mask)
+        values = metrics.image_metrics(outputs["rgb"], image, mask, outputs["accumulation"])
         side_by_side = torch.cat([target, outputs["rgb"].clamp(0, 1)], 1)
         return values, {"img": side_by_side}
 
@@ -412,7 +417,13 @@ class TrainingProbes(Sequence[Probe]):
         pose, transl, expression = (model.get_buffer(f"fit_{name}")[row] for name in ("pose", "transl", "expression"))
         T, K, _, _ = opencv_cameras(camera, model.device)
         T = model.correct_cameras(T, camera)
-        return Probe(pose, transl, expression, T, K, data["image"].to(model.device), data["mask"].to(model.device))
+        colors = None
+        if model.colors is not None:
+            seen_by = upload(camera.metadata["cam_idx"].flatten(), model.device)
+            gain, offset = model.colors.corrections()
+            colors = gain[seen_by], offset[seen_by]
+        image, mask = (data[name].to(model.device) for name in ("image", "mask"))
+        return Probe(pose, transl, expression, T, K, image, mask, colors)
 
 
 def opencv_cameras(camera: Cameras, device: torch.device | str) -> tuple[Tensor, Tensor, int, int]:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .avatar import Avatar
 from .blendshapes import ATTRIBUTES
+from .camera_colors import seen
 from .losses import composite
 from .pruning import CorrectiveStatistics
 from .render import Backend, rasterize
@@ -35,15 +36,18 @@ class Probe:
     image: Shaped[Tensor, "h w 3"]
     """uint8 or float in 0..1."""
     mask: Shaped[Tensor, "h w 1"]
+    colors: tuple[Float[Tensor, "1 3"], Float[Tensor, "1 3"]] | None = None
+    """Gain and offset of the camera (`camera_colors.py`), where they are estimated."""
 
 
 def _draw(avatar: Avatar, probe: Probe, backend: Backend) -> tuple[Float[Tensor, "h w 3"], dict[str, Tensor]]:
-    """The picture over white and the correctives in it."""
+    """The picture over white, as the probe's camera sees it, and the correctives in it."""
     posed = avatar(probe.pose, probe.transl, probe.expression)
     height, width = probe.image.shape[:2]
     white = torch.ones(3, device=probe.K.device)
     drawn = rasterize(posed.gaussians, probe.T_cam_world, probe.K, width, height, white, backend)
-    return drawn.rgb[0], posed.correctives
+    rgb = drawn.rgb if probe.colors is None else seen(drawn.rgb, drawn.alpha, white, *probe.colors)
+    return rgb[0], posed.correctives
 
 
 def image_statistics(

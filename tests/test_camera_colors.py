@@ -1,6 +1,7 @@
 """Colours of cameras: tints come back, the mean camera stays, and what is right is left alone."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 from nerfstudio_mobavatar.avatar import AvatarConfig
 from nerfstudio_mobavatar.camera_colors import CameraColors
 from nerfstudio_mobavatar.losses import unit_range
+from nerfstudio_mobavatar.model import TrainingProbes
+from nerfstudio_mobavatar.pruning_scores import picture_error
 from nerfstudio_mobavatar.trainer import MobavatarTrainer
 from tests.training_runs import model_of, run, tiny_config
 
@@ -138,5 +141,10 @@ def test_training_finds_the_tints_and_fits_the_cameras_better(tinted: Path, tmp_
     assert ((gain + offset / level) - expected).abs().max() < 0.08, (gain, offset, expected)
     scores = [person_psnr(trainer) for trainer in (off, on)]
     assert scores[1] > scores[0] + 0.2, scores  # measured 0.33: sixty steps leave most of the error elsewhere
+    probes = TrainingProbes(model.eval(), on.pipeline.datamanager.train_dataset, 8)
+    as_seen, plain = (
+        picture_error(model.avatar, p, model.backend) for p in (probes, [replace(x, colors=None) for x in probes])
+    )
+    assert as_seen < 0.97 * plain  # what pruning goes by sees the cameras' colours too
     state = on.pipeline.state_dict()
     assert any("colors.sums" in name for name in state)

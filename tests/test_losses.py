@@ -39,6 +39,15 @@ def test_photometric_l1_is_the_mean_over_the_pixels_that_count():
     assert losses.photometric_l1(rendered, target, weight * 0).item() == 0
 
 
+def test_mask_l1_is_the_mean_difference_off_the_edge_band():
+    mask = torch.zeros(1, 12, 12, 1)
+    mask[:, :6] = 1
+    alpha = mask.clone()
+    alpha[0, 0], alpha[0, 11], alpha[0, 6] = 0.5, 0.25, 1.0  # a thin place, a leak, and the edge
+    assert float(losses.mask_l1(alpha, mask, 1)) == pytest.approx((12 * 0.5 + 12 * 0.25) / (12 * 10))
+    assert float(losses.mask_l1(alpha, (255 * mask).byte(), 0)) == pytest.approx((0.5 + 0.25 + 1) / 12)
+
+
 def test_scale_penalty_counts_only_the_excess():
     scales = torch.tensor([[0.005, 0.010, 0.013], [0.021, 0.001, 0.001]])
     assert losses.scale_penalty(scales, 0.01).item() == pytest.approx((0.003 + 0.011) / 2, rel=1e-5)

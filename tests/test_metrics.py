@@ -55,6 +55,36 @@ def test_renderings_are_clamped_and_float_pictures_accepted(person):
     assert values["psnr"] == 100
 
 
+def test_a_hole_a_leak_and_a_floater_are_told_apart():
+    """1024 px: 2 px on either side of the edge count for nothing, further out than 10 px is floating."""
+    mask = torch.zeros(1024, 1024, 1, dtype=torch.uint8)
+    mask[100:200, 300:400] = 255
+    alpha = (mask > 0).float()
+    assert metrics.coverage_metrics(alpha, mask) == {"coverage": 1, "holes": 0, "leak": 0, "floaters": 0}
+    alpha[98:102, 300:400] = 0.5  # at the edge
+    assert metrics.coverage_metrics(alpha, mask) == {"coverage": 1, "holes": 0, "leak": 0, "floaters": 0}
+    core = 96 * 96
+    alpha[150:160, 350:354] = 0.25  # a hole of 40 px
+    alpha[205:207, 300:400] = 0.5  # leaks of 200 px, 5 px out
+    alpha[215:217, 300:400] = 0.5  # the same 15 px out
+    found = metrics.coverage_metrics(alpha, mask.float() / 255)
+    assert found["holes"] == pytest.approx(40 / core) and found["coverage"] == pytest.approx(1 - 30 / core)
+    assert found["leak"] == pytest.approx(200 / 100**2) and found["floaters"] == pytest.approx(100 / 100**2)
+
+
+def test_an_empty_mask_is_covered_and_everything_floats():
+    mask = torch.zeros(64, 64, 1, dtype=torch.uint8)
+    found = metrics.coverage_metrics(torch.full((64, 64, 1), 0.5), mask)
+    assert found == {"coverage": 1, "holes": 0, "leak": 2048, "floaters": 2048}
+
+
+def test_opacity_adds_to_the_metrics_of_a_picture(person):
+    image, mask = person
+    values = metrics.image_metrics(torch.ones(256, 256, 3), image, mask, (mask > 0).float())
+    assert values["coverage"] == 1 and values["floaters"] == 0
+    assert "coverage" not in metrics.image_metrics(torch.ones(256, 256, 3), image, mask)
+
+
 def test_lpips_is_absent_without_weights_and_that_is_said_once(person, capsys):
     image, mask = person
     for _ in range(2):

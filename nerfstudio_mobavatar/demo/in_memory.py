@@ -1,5 +1,6 @@
 """A synthetic capture that never touches a disk: every picture cut to the person, kept where it was drawn."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,18 +54,27 @@ class InMemoryCapture:
         return sum(picture.rgba.numel() for row in self.pictures for picture in row)
 
 
-def render_in_memory(recipe: Recipe) -> InMemoryCapture:
-    """Draw all frames and cameras of the recipe on its device. Its pictures are `recipe.render`'s where the matte is
-    not empty."""
+def draw_cut(recipe: Recipe, rows: Sequence[int]) -> list[list[CutPicture]]:
+    """Draw these frames for all cameras of the recipe, on its device. Its pictures are `recipe.render`'s where the
+    matte is not empty."""
     scene, motion, device = recipe.scene(), recipe.motion, torch.device(recipe.device)
     pose, transl, expression = (torch.from_numpy(x).to(device) for x in (motion.pose, motion.transl, motion.expression))
     pictures = []
-    for row in range(len(pose)):
+    for row in rows:
         rgb, alpha = scene.draw(pose[row], transl[row], expression[row], row)
         rgba = torch.cat([rgb, alpha[..., None]], 3)
         # one transfer per frame
         spans = torch.stack([*_span(alpha.amax(2) > 0), *_span(alpha.amax(1) > 0)], 1).tolist()
         pictures.append([CutPicture(Box(*s), Box(*s).cut(p).clone()) for s, p in zip(spans, rgba)])
+    return pictures
+
+
+def render_in_memory(recipe: Recipe, pictures: list[list[CutPicture]] | None = None) -> InMemoryCapture:
+    """The recipe's capture with all frames and cameras, drawn now unless `pictures` of all frames are given."""
+    motion, device = recipe.motion, torch.device(recipe.device)
+    if pictures is None:
+        pictures = draw_cut(recipe, range(len(motion.pose)))
+    pose, transl, expression = (torch.from_numpy(x).to(device) for x in (motion.pose, motion.transl, motion.expression))
     T = torch.tensor([c.T_cam_world.tolist() for c in recipe.cameras], device=device)
     K = torch.tensor([c.K.tolist() for c in recipe.cameras], device=device)
     first = recipe.cameras[0]

@@ -3,12 +3,14 @@
 import json
 import shutil
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tests.bench.common import RESULTS, write
+from tests.bench.quality_rows import ModelSpec, Schedule
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 BASE = {"frames": 1200, "lighting": "dome", "folds": "plain", "side": 1024}
@@ -49,8 +51,11 @@ def label(row: dict[str, Any]) -> str:
         parts.append(f"noise of {model['input_noise']} rad on the pose")
     if model["mlp_rate"]:
         parts.append(f"network rate {model['mlp_rate']:g}")
+    parts += [f"{model[name]} {text}" for name, text in LATER_MODEL.items() if model.get(name)]
+    parts += scheduled(row)
     kind, _, percent = pruning.removesuffix("+nofold").partition("-")
     ways = {"top": "{}% pruned", "bytes": "bytes of {}% pruned, divided by image error"}
+    ways["spread"] = ways["bytes"] + " and spread"
     if kind in ways:
         parts.append(ways[kind].format(percent))
     if pruning.endswith("+nofold"):
@@ -58,10 +63,36 @@ def label(row: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
+LATER_MODEL = {"parts": "parts", "basis_size": "features per part", "mask_weight": "as weight of the mask term"}
+
+
+def schedule_of(row: dict[str, Any]) -> dict[str, Any]:
+    """With the defaults where the row is older than the schedule."""
+    return asdict(Schedule()) | row["row"].get("schedule", {})
+
+
+def scheduled(row: dict[str, Any]) -> list[str]:
+    """How its schedule differs from the product's, in words."""
+    found, plain = schedule_of(row), asdict(Schedule())
+    words = {
+        "pose_rate": "{:g} x the rates of what answers to the pose",
+        "static_rate": "{:g} x the other rates",
+        "decay": "{} decay",
+        "cameras": "{} pictures a step",
+        "prune_at": "pruned after {:.0%}",
+        "rounds": "in {} rounds",
+        "tune_rate": "{:g} x the rates after pruning",
+        "sparsity_from": "L1 terms from {:.0%} on",
+    }
+    return [text.format(found[name]) for name, text in words.items() if found[name] != plain[name]]
+
+
 def matches(row: dict[str, Any], steps: int = STEPS, pruning: str | None = None, **wanted: Any) -> bool:
     """`wanted`: fields of the capture (the fixed point's where not given) and of the model."""
-    found = row["row"]["capture"] | row["row"]["model"]
-    plain = {"features": "local", "input_reach": 0, "sparsity": True, "input_noise": 0.0, "mlp_rate": 0.0}
+    found = asdict(ModelSpec()) | row["row"]["capture"] | row["row"]["model"] | schedule_of(row)
+    plain = asdict(ModelSpec()) | asdict(Schedule())
+    for size in ("gaussians", "nodes", "curve_every"):
+        plain[size] = found[size]
     same = all(found[k] == v for k, v in (BASE | plain | wanted).items())
     return same and row["row"]["steps"] == steps and pruning in (None, row["row"]["pruning"])
 

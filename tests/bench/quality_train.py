@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,119 +21,22 @@ from nerfstudio_mobavatar.avatar import Avatar, AvatarConfig, Layout, make_layou
 from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
 from nerfstudio_mobavatar.body_model import load_body
 from nerfstudio_mobavatar.configs import RATES
-from nerfstudio_mobavatar.demo.capture import DemoData
-from nerfstudio_mobavatar.demo.folds import Folds
-from nerfstudio_mobavatar.demo.in_memory import InMemoryCapture, render_in_memory
-from nerfstudio_mobavatar.demo.motion import Motion, procedural_motion
-from nerfstudio_mobavatar.demo.shading import Lighting
+from nerfstudio_mobavatar.demo.in_memory import InMemoryCapture
 from nerfstudio_mobavatar.features import NUM_INPUTS, NUM_POSE_INPUTS, pose_inputs
 from nerfstudio_mobavatar.model import LossConfig, MobavatarModelConfig
-from nerfstudio_mobavatar.pruning import (
-    CorrectiveStatistics,
-    PruningConfig,
-    bytes_each,
-    corrective_statistics,
-    prune,
-)
+from nerfstudio_mobavatar.pruning import PruningConfig, bytes_each, corrective_statistics, prune
 from nerfstudio_mobavatar.pruning_scores import Probe, image_statistics, picture_error
-from nerfstudio_mobavatar.render import Backend, rasterize, resolve_backend
+from nerfstudio_mobavatar.render import Rendered, rasterize, resolve_backend
 from nerfstudio_mobavatar.template import make_template
+from tests.bench.quality_rows import ModelSpec, Row, Schedule, cameras_of, frames_of
 
-Features = Literal["local", "global16", "global64", "none"]
-BLOCK, HELD = 20, 3
-"""Of every 20 frames the last 3 are held out: near poses, inside the trained motion."""
-FAR_SCALE = 1.25
-"""Far poses: another motion (next seed), every angle a quarter larger."""
-HELD_CAMERAS = (3, 8)
-CAMERAS_PER_STEP = 4
 CROP_MARGIN = 16
-
-
-@dataclass(frozen=True)
-class CaptureSpec:
-    """Which pictures. The defaults are the headline point, fixed before anything was measured."""
-
-    frames: int = 1200
-    """Of the procedural motion; 17 of 20 are trained on, so 1,020."""
-    frame_step: int = 5
-    """At 30 fps: 200 s of motion."""
-    far_frames: int = 48
-    cameras: int = 12
-    side: int = 1024
-    lighting: Lighting = "dome"
-    folds: Folds = "plain"
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """Which avatar and which regularisation."""
-
-    features: Features = "local"
-    gaussians: int = 200_000
-    nodes: int = 10_000
-    sparsity: bool = True
-    mlp_rate: float = 0.0
-    """0: the product's own."""
-    input_noise: float = 0.0
-    """Radians added to every pose input in training."""
-    input_reach: int = 0
-    """Each part's network sees only joints so many bones from those it follows; 0: all."""
-    weight_decay: float = 0.0
-    """Of the part networks (decoupled)."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table and seed."""
-
-    capture: CaptureSpec = field(default_factory=CaptureSpec)
-    model: ModelSpec = field(default_factory=ModelSpec)
-    steps: int = 4500
-    pruning: str = "none"
-    """"none", "top-N" per cent pruned for each attribute ("top-90"), "+nofold", "bytes-90": score "image" and as many
-    bytes as top-90, "bytesvar-90": the same bytes by variance."""
-    seed: int = 0
-
-    def trunk(self) -> "Row":
-        return replace(self, pruning="")
-
-
-def far_motion(spec: CaptureSpec) -> Motion:
-    """Poses outside the trained motion: another seed, larger angles."""
-    other = procedural_motion(spec.far_frames, 37, seed=1)
-    pose = other.pose.copy()
-    pose[:, 1:22] *= FAR_SCALE
-    return Motion(pose, other.transl, other.expression)
-
-
-def draw_capture(spec: CaptureSpec, device: str) -> InMemoryCapture:
-    """Trained, near and far frames in this order."""
-    trained, far = procedural_motion(spec.frames, spec.frame_step, 0), far_motion(spec)
-    motion = Motion(*(np.concatenate(x) for x in zip((trained.pose, trained.transl, trained.expression),
-                                                     (far.pose, far.transl, far.expression))))  # fmt: skip
-    demo = DemoData(
-        output=None,  # pyright: ignore[reportArgumentType]
-        cameras=spec.cameras, width=spec.side, height=spec.side, lighting=spec.lighting, folds=spec.folds,
-    )  # fmt: skip
-    return render_in_memory(demo.recipe_of(motion, device))
-
-
-def frames_of(spec: CaptureSpec) -> dict[str, list[int]]:
-    """ "train", "view" (a part of them, for held-out cameras), "near", "far"."""
-    train = [i for i in range(spec.frames) if i % BLOCK < BLOCK - HELD]
-    near = [i for i in range(spec.frames) if i % BLOCK == BLOCK - 2]
-    far = list(range(spec.frames, spec.frames + spec.far_frames))
-
-    def some(rows: list[int], count: int = 32) -> list[int]:
-        return rows[:: max(1, len(rows) // count)][:count]
-
-    return {"train": train, "view": some(train), "near": some(near), "far": some(far)}
-
-
-def cameras_of(spec: CaptureSpec) -> tuple[list[int], list[int]]:
-    """Trained on, and held out."""
-    held = [k for k in HELD_CAMERAS if k < spec.cameras]
-    return [k for k in range(spec.cameras) if k not in held], held
+POSE_GROUPS = ("bases", "node_basis", "mlp")
+"""Parameters that answer to the pose."""
+SPREAD = 1.0
+"""Of "spread-N" rows."""
+COSINE_END = 0.02
+"""Of the initial rates, at the end of a cosine decay."""
 
 
 def global_width(basis_size: int, local: AvatarConfig) -> int:
@@ -150,7 +53,11 @@ def global_width(basis_size: int, local: AvatarConfig) -> int:
 def make_avatar(spec: ModelSpec, betas: Tensor, seed: int, device: str) -> Avatar:
     """Global features are one part whose network sees everything, the expression too."""
     reach = spec.input_reach if spec.input_reach else None
-    config = AvatarConfig(num_gaussians=spec.gaussians, num_nodes=spec.nodes, seed=seed, input_reach=reach)
+    plain = AvatarConfig()
+    config = replace(
+        plain, num_gaussians=spec.gaussians, num_nodes=spec.nodes, seed=seed, input_reach=reach,
+        num_parts=spec.parts or plain.num_parts, basis_size=spec.basis_size or plain.basis_size,
+    )  # fmt: skip
     if spec.features.startswith("global"):
         size = int(spec.features.removeprefix("global"))
         width = global_width(size, config)
@@ -172,16 +79,30 @@ class Training:
     inputs: Tensor
     """[t, 73] of the networks, of every frame."""
     seconds: float = 0.0
+    step: int = 0
+    """Next one."""
+    curve: list[tuple[int, float, float]] = field(default_factory=list)
+    """Step, seconds of training, crop PSNR of views."""
 
 
 def start(row: Row, capture: InMemoryCapture, device: str) -> Training:
     avatar = make_avatar(row.model, capture.betas, row.seed, device)
     rates = RATES | ({"mlp": row.model.mlp_rate} if row.model.mlp_rate else {})
-    groups = [
-        {"params": params, "lr": rates[name], "initial": rates[name], "final": 0.01 if name.startswith("node") else 0.1}
-        for name, params in avatar.parameter_groups().items()
-    ]
+    schedule = row.schedule
+    groups = []
+    for name, params in avatar.parameter_groups().items():
+        rate = rates[name] * (schedule.pose_rate if name in POSE_GROUPS else schedule.static_rate)
+        groups.append(
+            {"params": params, "lr": rate, "initial": rate, "final": 0.01 if name.startswith("node") else 0.1}
+        )
     return Training(avatar, torch.optim.Adam(groups, eps=1e-15, fused=True), inputs_of(capture))
+
+
+def decayed(schedule: Schedule, final: float, progress: float) -> float:
+    """Multiple of a group's initial rate."""
+    if schedule.decay == "cosine":
+        return COSINE_END + (1 - COSINE_END) * 0.5 * (1 + math.cos(math.pi * progress))
+    return final**progress
 
 
 def inputs_of(capture: InMemoryCapture) -> Tensor:
@@ -194,47 +115,60 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def train(state: Training, row: Row, capture: InMemoryCapture, first: int, last: int, device: str) -> None:
-    """Steps `first` .. `last - 1` of `row.steps`; pictures are drawn by step and seed alone."""
-    avatar, optimizer = state.avatar.train(), state.optimizer
-    backend = resolve_backend("auto", device)
-    config, weights = MobavatarModelConfig(), LossConfig()
-    rows, (cameras, _) = frames_of(row.capture)["train"], cameras_of(row.capture)
-    neighbours = avatar.get_buffer("node_neighbours")
+def train(state: Training, row: Row, capture: InMemoryCapture, last: int, device: str) -> None:
+    """From the state's step to `last - 1` of `row.steps`; pictures are drawn by step and seed alone."""
     # drawn beforehand: a copy to the GPU in every step would make the host wait for it
     backgrounds = torch.rand(row.steps, 3, generator=torch.Generator().manual_seed(row.seed)).to(device)
-    synchronize(device)
-    began = time.perf_counter()
-    for step in range(first, last):
-        rng = np.random.default_rng((row.seed, step))
-        frame = rows[int(rng.integers(len(rows)))]
-        chosen = [int(k) for k in rng.permutation(cameras)[:CAMERAS_PER_STEP]]
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial"] * group["final"] ** (step / row.steps)
-        rgb, target, posed = draw_step(
-            state, capture, frame, chosen, backgrounds[step], backend,
-            row.model.features != "none" and step >= config.warmup_fraction * row.steps,
-            row.model.input_noise,
-        )  # fmt: skip
-        loss = (rgb - target).abs().mean()
-        if step >= config.perceptual_fraction * row.steps:
-            loss = loss + weights.perceptual_weight * (1 - losses.ssim(rgb, target))
-        loss = loss + weights.scale_weight * losses.scale_penalty(posed.scales, weights.scale_threshold_m)
-        loss = loss + weights.smoothness_weight * losses.node_smoothness(posed.node_displacement, neighbours)
-        if posed.correctives and row.model.sparsity and not avatar.is_pruned:
-            loss = loss + losses.corrective_sparsity(
-                *(posed.correctives[name] for name in ATTRIBUTES),
-                weights.rotation_sparsity, weights.log_scale_sparsity, weights.color_sparsity,
-            )  # fmt: skip
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if row.model.weight_decay:
-            with torch.no_grad():
-                for w in avatar.mlp_weights:
-                    w.mul_(1 - row.model.weight_decay)
-        optimizer.step()
-    synchronize(device)
-    state.seconds += time.perf_counter() - began
+    every = row.schedule.curve_every or row.steps
+    while state.step < last:
+        end = min(last, (state.step // every + 1) * every)
+        synchronize(device)
+        began = time.perf_counter()
+        state.avatar.train()
+        for step in range(state.step, end):
+            train_step(state, row, capture, step, backgrounds[step])
+        synchronize(device)
+        state.seconds += time.perf_counter() - began
+        state.step = end
+        if end % every == 0 and end < row.steps:
+            state.curve.append((end, state.seconds, evaluate(state.avatar, row, capture, "view")["psnr_crop"]))
+
+
+def train_step(state: Training, row: Row, capture: InMemoryCapture, step: int, background: Tensor) -> None:
+    avatar, optimizer, schedule = state.avatar, state.optimizer, row.schedule
+    config, weights = MobavatarModelConfig(), LossConfig()
+    rng = np.random.default_rng((row.seed, step))
+    rows, (cameras, _) = frames_of(row.capture)["train"], cameras_of(row.capture)
+    frame = rows[int(rng.integers(len(rows)))]
+    chosen = [int(k) for k in rng.permutation(cameras)[: schedule.cameras]]
+    tuned = schedule.tune_rate if avatar.is_pruned else 1.0
+    for group in optimizer.param_groups:
+        group["lr"] = tuned * group["initial"] * decayed(schedule, group["final"], step / row.steps)
+    use_correctives = row.model.features != "none" and step >= config.warmup_fraction * row.steps
+    drawn, target, matte, posed = draw_step(
+        state, capture, frame, chosen, background, use_correctives, row.model.input_noise
+    )
+    loss = (drawn.rgb - target).abs().mean()
+    if step >= config.perceptual_fraction * row.steps:
+        loss = loss + weights.perceptual_weight * (1 - losses.ssim(drawn.rgb, target))
+    if row.model.mask_weight:
+        loss = loss + row.model.mask_weight * losses.mask_l1(drawn.alpha, matte, 0)
+    loss = loss + weights.scale_weight * losses.scale_penalty(posed.scales, weights.scale_threshold_m)
+    neighbours = avatar.get_buffer("node_neighbours")
+    loss = loss + weights.smoothness_weight * losses.node_smoothness(posed.node_displacement, neighbours)
+    sparse = row.model.sparsity and step >= schedule.sparsity_from * row.steps
+    if posed.correctives and sparse and not avatar.is_pruned:
+        rotation, scale, color = (posed.correctives[name] for name in ATTRIBUTES)
+        loss = loss + losses.corrective_sparsity(
+            rotation, scale, color, weights.rotation_sparsity, weights.log_scale_sparsity, weights.color_sparsity
+        )
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if row.model.weight_decay:
+        with torch.no_grad():
+            for w in avatar.mlp_weights:
+                w.mul_(1 - row.model.weight_decay)
+    optimizer.step()
 
 
 def draw_step(
@@ -243,11 +177,11 @@ def draw_step(
     frame: int,
     cameras: list[int],
     background: Tensor,
-    backend: Backend,
     use_correctives: bool,
     noise: float,
-) -> tuple[Tensor, Tensor, Any]:
-    """The crop that holds the person in all cameras: rendering, target, and the posed avatar."""
+) -> tuple[Rendered, Tensor, Tensor, Any]:
+    """The crop that holds the person in all cameras: rendering, target, matte, and the posed avatar."""
+    backend = resolve_backend("auto", background.device)
     inputs = state.inputs[frame]
     if noise:
         inputs = inputs.clone()
@@ -260,10 +194,9 @@ def draw_step(
     K, T = (torch.stack([x[k] for k in cameras]) for x in (capture.K, capture.T_cam_world))
     K[:, 0, 2] -= x0
     K[:, 1, 2] -= y0
-    drawn = rasterize(posed.gaussians, T, K, x1 - x0, y1 - y0, background, backend)
-    image, matte = capture.pixels(frame, cameras)
-    target = losses.composite(image[:, y0:y1, x0:x1], matte[:, y0:y1, x0:x1], background)
-    return drawn.rgb, target, posed
+    drawn = rasterize(posed.gaussians, T, K, x1 - x0, y1 - y0, background, backend, with_depth=False)
+    image, matte = (x[:, y0:y1, x0:x1] for x in capture.pixels(frame, cameras))
+    return drawn, losses.composite(image, matte, background), matte, posed
 
 
 def training_poses(row: Row, capture: InMemoryCapture) -> list[tuple[Tensor, Tensor]]:
@@ -295,20 +228,21 @@ def kept_bytes(avatar: Avatar) -> int:
     return sum(len(avatar.index(name)) * bytes_each(name, avatar.config.basis_size) for name in ATTRIBUTES)
 
 
-def prune_branch(
-    state: Training, row: Row, capture: InMemoryCapture, statistics: dict[str, CorrectiveStatistics]
-) -> dict[str, Any]:
-    """Prune as the row says, in place; what it kept."""
+def prune_branch(state: Training, row: Row, capture: InMemoryCapture, part: int) -> dict[str, Any]:
+    """Prune as the row says, in place, `part` of its rounds being over; what it kept."""
     avatar, n, k = state.avatar, row.model.gaussians, state.avatar.config.basis_size
     kind, _, percent = row.pruning.removesuffix("+nofold").partition("-")
     fold, backend = not row.pruning.endswith("+nofold"), resolve_backend("auto", avatar.color.device)
-    keep = n if kind == "none" else round(n * (1 - int(percent) / 100))
+    keep = n if kind == "none" else round(n * (1 - int(percent) / 100) ** ((part + 1) / row.schedule.rounds))
     config = PruningConfig(keep_count=keep, fold_mean=fold)
     probes = Probes(row, capture, config.image_probes)
     before = picture_error(avatar, probes, backend)
-    if kind.startswith("bytes"):
+    if kind in ("bytes", "bytesvar", "spread"):
         limit = keep * sum(bytes_each(name, k) for name in ATTRIBUTES)
-        config = replace(config, keep_count=None, file_bytes=limit, score="variance" if kind == "bytesvar" else "image")
+        score = "variance" if kind == "bytesvar" else "image"
+        spread = SPREAD if kind == "spread" else 0.0
+        config = replace(config, keep_count=None, file_bytes=limit, score=score, spread=spread)
+    statistics = corrective_statistics(avatar, training_poses(row, capture))
     if config.score == "image":
         statistics = image_statistics(avatar, statistics, probes, fold, backend)
     report = prune(avatar, statistics, config, [state.optimizer], file_bytes=kept_bytes)
@@ -333,9 +267,10 @@ def evaluate(
             inputs = torch.minimum(torch.maximum(inputs, clamp[0]), clamp[1])
         posed = avatar(*pose, row.model.features != "none", inputs)
         T, K = capture.T_cam_world[held], capture.K[held]
-        pictures = rasterize(posed.gaussians, T, K, capture.width, capture.height, white, backend).rgb
+        drawn = rasterize(posed.gaussians, T, K, capture.width, capture.height, white, backend)
         images, mattes = capture.pixels(frame, held)
-        values += [metrics.image_metrics(p, i, m) for p, i, m in zip(pictures, images, mattes)]
+        shown = zip(drawn.rgb, images, mattes, drawn.alpha)
+        values += [metrics.image_metrics(rgb, i, m, alpha) for rgb, i, m, alpha in shown]
     return {name: float(np.mean([v[name] for v in values])) for name in values[0]}
 
 
@@ -381,28 +316,19 @@ def limits(row: Row, capture: InMemoryCapture) -> tuple[Tensor, Tensor]:
 def branch(state: Training) -> Training:
     """A copy whose optimiser holds the copy's parameters."""
     avatar, optimizer = copy.deepcopy((state.avatar, state.optimizer))
-    return Training(avatar, optimizer, state.inputs, state.seconds)
+    return Training(avatar, optimizer, state.inputs, state.seconds, state.step, list(state.curve))
 
 
-def prune_step(row: Row) -> int:
-    return round(MobavatarModelConfig().prune_fraction * row.steps)
-
-
-def finish(
-    state: Training, row: Row, capture: InMemoryCapture, statistics: dict[str, CorrectiveStatistics], device: str
-) -> tuple[dict[str, Any], bytes]:
+def finish(state: Training, row: Row, capture: InMemoryCapture, device: str) -> tuple[dict[str, Any], bytes]:
     """Prune, tune, evaluate: the row's figures and its picture."""
     result: dict[str, Any] = {}
-    if row.model.features != "none":
-        result |= prune_branch(state, row, capture, statistics)
-    train(state, row, capture, prune_step(row), row.steps, device)
+    for part, step in enumerate(row.prune_steps() if row.model.features != "none" else []):
+        train(state, row, capture, step, device)
+        result |= prune_branch(state, row, capture, part)
+    train(state, row, capture, row.steps, device)
     for which in ("view", "near", "far"):
         result |= {f"{which}_{name}": value for name, value in evaluate(state.avatar, row, capture, which).items()}
     clamped = evaluate(state.avatar, row, capture, "far", limits(row, capture))
     result |= {f"far_clamped_{k}": v for k, v in clamped.items()}
-    result |= {"train_s": state.seconds, "step_ms": 1000 * state.seconds / row.steps}
+    result |= {"train_s": state.seconds, "step_ms": 1000 * state.seconds / row.steps, "curve": state.curve}
     return result, strip(state.avatar, row, capture)
-
-
-def statistics_of(state: Training, row: Row, capture: InMemoryCapture) -> dict[str, CorrectiveStatistics]:
-    return corrective_statistics(state.avatar, training_poses(row, capture))

@@ -1,0 +1,90 @@
+"""What settings that win on synthetic pictures do to a real capture, through nerfstudio's own commands.
+
+    python -m tests.bench.quality_real run --data DIR --variants paper tuned --steps 2500 --work DIR --out DIR
+    python -m tests.bench.quality_real merge --out DIR        results/quality.json: key `real_capture`
+
+Metrics are `ns-eval`'s, by split: `novel_pose` are the last frames, `novel_view` the held-out camera.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.bench import common, road
+
+ALL_INPUTS = ["--pipeline.model.avatar.input-reach", "None"]
+NEAR_INPUTS = ["--pipeline.model.avatar.input-reach", "1"]
+SPARSE = [
+    "--pipeline.model.losses.rotation-sparsity", "0.02", "--pipeline.model.losses.log-scale-sparsity", "0.05",
+    "--pipeline.model.losses.color-sparsity", "0.002",
+]  # fmt: skip
+FREE = [x if x.startswith("--") else "0" for x in SPARSE]
+SLOW, QUICK = (["--optimizers.mlp.optimizer.lr", rate] for rate in ("5e-4", "1e-3"))
+VARIANTS = {
+    "paper": [*ALL_INPUTS, *SPARSE, *SLOW],
+    "tuned": [*NEAR_INPUTS, *FREE, *QUICK],
+    "near-inputs": [*NEAR_INPUTS, *SPARSE, *SLOW],
+    "no-l1": [*ALL_INPUTS, *FREE, *QUICK],
+}
+
+
+def run(args: argparse.Namespace) -> None:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    args.out.mkdir(parents=True, exist_ok=True)
+    for number, (name, options) in enumerate(VARIANTS.items()):
+        if args.variants and name not in args.variants:
+            continue
+        began, place = time.monotonic(), f"variant{number}"
+        road.nerfstudio(
+            "train", args.method, "--data", str(args.data), "--output-dir", str(args.work), "--experiment-name", place,
+            "--timestamp", "run", "--vis", "tensorboard", "--machine.device-type", device, "--steps-per-eval-image",
+            "0", "--max-num-iterations", str(args.steps), *options, *args.extra,
+        )  # fmt: skip
+        seconds = time.monotonic() - began
+        config, output = args.work / place / args.method / "run" / "config.yml", args.work / f"{place}.json"
+        road.nerfstudio("eval", "--load-config", str(config), "--output-path", str(output))
+        found = json.loads(output.read_text())["results"]
+        values = {
+            "variant": name,
+            "method": args.method,
+            "steps": args.steps,
+            "options": [*options, *args.extra],
+            "results": {key: round(float(value), 5) for key, value in found.items() if "/" in key},
+            "train_with_start_s": round(seconds, 1),
+            "device": common.device_name(device),
+        }
+        (args.out / f"{args.key}-{number}.json").write_text(json.dumps(values, indent=1) + "\n")
+
+
+def merge(args: argparse.Namespace) -> None:
+    found: list[dict[str, Any]] = [json.loads(p.read_text()) for p in sorted(args.out.glob(f"{args.key}-*.json"))]
+    if not found:
+        raise SystemExit(f"{args.out}: expected files {args.key}-*.json of `run`, found none")
+    common.write("quality", {args.key: {values.pop("variant"): values for values in found}})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for name, function in (("run", run), ("merge", merge)):
+        p = commands.add_parser(name)
+        p.add_argument("--out", type=Path, required=True)
+        p.add_argument("--key", default="real_capture")
+        p.set_defaults(run=function)
+        if name == "run":
+            p.add_argument("--data", type=Path, required=True)
+            p.add_argument("--work", type=Path, required=True)
+            p.add_argument("--variants", nargs="*", choices=list(VARIANTS), help="all if not given")
+            p.add_argument("--method", default="mobavatar")
+            p.add_argument("--steps", type=int, default=2500)
+            p.add_argument("extra", nargs="*", help="after --: more options for ns-train")
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()
