@@ -121,12 +121,12 @@ def test_spread_keeps_some_of_every_patch():
         config = dict(keep_share=share, score="image", spread=spread)
         return kept_of(scores, **config)["color"]
 
-    assert kept(0) == list(range(40))
-    chosen = kept(1)
+    assert kept(0.0) == list(range(40))
+    chosen = kept(1.0)
     in_weak = [i for i in chosen if i >= 64]
     assert in_weak == list(range(64, 64 + len(in_weak)))  # the best of each patch
     assert len(in_weak) == pytest.approx((len(chosen) - len(in_weak)) / 10, abs=1)
-    assert kept(2) != chosen
+    assert kept(2.0) != chosen
 
 
 def test_ranks_within_patches_also_where_the_last_is_short():
@@ -136,7 +136,7 @@ def test_ranks_within_patches_also_where_the_last_is_short():
         patch = worth[i // 64 * 64 : i // 64 * 64 + 64]
         slow[i] = worth[i] / (1 + int((patch > worth[i]).sum())) ** 0.5
     torch.testing.assert_close(discounted(worth, 0.5), slow)
-    assert discounted(worth, 0) is worth
+    assert discounted(worth, 0.0) is worth
 
 
 def test_exactly_one_budget():

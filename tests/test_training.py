@@ -101,7 +101,21 @@ def test_eval_tools_load_the_run_and_keep_the_splits_apart(finished):
     for tag in ("novel_view", "novel_pose"):
         for key in ("psnr", "ssim", "psnr_crop", "ssim_crop"):
             assert 0 < metrics[f"{tag}/{key}"] < 60
+        assert 0.5 < metrics[f"{tag}/coverage"] <= 1 and 0 <= metrics[f"{tag}/holes"] < 0.5
+        assert 0 <= metrics[f"{tag}/floaters"] <= metrics[f"{tag}/leak"] < 5
     assert metrics["novel_view/psnr"] > metrics["novel_view/psnr_crop"]  # white background flatters the full frame
+
+
+def test_the_mask_term_is_a_term_where_it_has_a_weight(finished):
+    model = model_of(finished).train()
+    camera, batch = finished.pipeline.datamanager.next_train(STEPS)
+    outputs = model.get_outputs(camera)
+    assert "mask" not in model.get_loss_dict(outputs, batch)
+    model.config.losses.mask_weight = 0.5
+    found = model.get_loss_dict(outputs, batch)["mask"]
+    model.config.losses.mask_weight = 0.0
+    difference = (outputs["accumulation"] - batch["mask"].float() / 255).abs().mean()
+    torch.testing.assert_close(found, 0.5 * difference)
 
 
 def test_the_row_is_the_pictures_own_or_the_times(finished):
