@@ -1,12 +1,15 @@
-"""Fill .venv: torch first, then this package, then the gsplat that fits torch's CUDA. Run by `tools/setup.sh`.
+"""Fill .venv. Run by `tools/setup.sh`.
 
-The order matters. nerfstudio names no torch version, so whatever pip meets first decides; and nerfstudio pins
-gsplat 1.4.0, which hangs while building for CUDA 13, so that 1.5.3 has to replace it afterwards, without its
-dependencies (pip would call the pair unresolvable).
+On Linux x86_64 every package comes in the version, and with the hash, that tools/locks has (`make lock` makes it).
+Elsewhere, and beside a torch that the user has put into .venv, pip resolves: torch first, then this package, then the
+gsplat that fits torch's CUDA. That order matters. nerfstudio names no torch version, so whatever pip meets first
+decides; and nerfstudio pins gsplat 1.4.0, which hangs while building for CUDA 13, so that 1.5.3 has to replace it
+afterwards, without its dependencies (pip would call the pair unresolvable).
 """
 
 import hashlib
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -17,11 +20,12 @@ ROOT = Path(__file__).resolve().parent.parent
 STAMP = Path(sys.prefix) / "mobavatar-installed"
 LOG = Path(sys.prefix) / "mobavatar-install.log"
 
+LOCKS = ROOT / "tools" / "locks"
+LOCKED = ("Linux", "x86_64")
 TORCH = {
-    ("Linux", "x86_64"): ["torch==2.14.1", "torchvision==0.29.1"],
     ("Linux", "aarch64"): ["torch==2.9.1", "torchvision==0.24.1"],
 }
-"""Pairs that were seen to work together. torch is never chosen without torchvision: their binaries belong together."""
+"""A pair that was seen to work together. torch is never chosen without torchvision: their binaries belong together."""
 ANY_TORCH = ["torch>=2.4", "torchvision"]
 """Elsewhere: pip finds the pair, since each torchvision asks for one torch exactly."""
 NUMPY = "numpy>=1.26.4,<2"
@@ -52,9 +56,35 @@ def ask(code: str) -> str | None:
     return result.stdout.strip() if result.returncode == 0 else None
 
 
+def torch_here() -> str | None:
+    """Version of the working torch in .venv that has a torchvision beside it."""
+    return ask("import torch, torchvision; torch.ones(1); print(torch.__version__.split('+')[0])")
+
+
+def locked_version(lock: Path, package: str) -> str:
+    found = re.search(rf"^{package}==([^ ;]+)", lock.read_text(), re.MULTILINE)
+    if not found:
+        raise SystemExit(f"setup: {lock} has no {package}; run `make lock`")
+    return found[1]
+
+
+def install_locked(lock: Path) -> bool:
+    """Exactly the lock's files, each with its hash, then this package without asking for anything more."""
+    return pip(f"the packages of {lock.relative_to(ROOT)}", "--no-deps", "--require-hashes", "-r", str(lock)) and pip(
+        "nerfstudio-mobavatar", "--no-deps", "--no-build-isolation", "-e", "."
+    )
+
+
+def install_resolved(target: str) -> bool:
+    done = install_torch() and pip(f"nerfstudio-mobavatar and its dependencies ({target})", "-e", target)
+    if done and int(cuda_version().split(".")[0]) >= 13:
+        done = pip(f"{GSPLAT_FOR_CUDA_13}, since torch has CUDA 13 or newer", "--no-deps", GSPLAT_FOR_CUDA_13)
+    return done
+
+
 def install_torch() -> bool:
     """A working pair that is there already (a user's own choice, say for an older CUDA driver) stays."""
-    if ask("import torch, torchvision; print(torch.ones(1))") is not None:
+    if torch_here():
         return True
     pinned = TORCH.get((platform.system(), platform.machine()))
     if pinned and pip(" and ".join(pinned), *pinned, NUMPY):
@@ -82,7 +112,8 @@ def report_device() -> None:
 
 
 def fingerprint(purpose: str) -> str:
-    text = (ROOT / "pyproject.toml").read_bytes() + Path(__file__).read_bytes() + str(ROOT).encode()
+    lock = (LOCKS / f"{purpose}.txt").read_bytes()
+    text = (ROOT / "pyproject.toml").read_bytes() + lock + Path(__file__).read_bytes() + str(ROOT).encode()
     return f"{purpose} {hashlib.sha256(text).hexdigest()}"
 
 
@@ -93,10 +124,12 @@ def main(purpose: str) -> int:
     STAMP.unlink(missing_ok=True)
     LOG.unlink(missing_ok=True)
     print("setup: installing into .venv; the first time this downloads about 4 GB and takes 7 minutes or more")
-    target = ".[dev]" if purpose == "test" else "."
-    done = install_torch() and pip(f"nerfstudio-mobavatar and its dependencies ({target})", "-e", target)
-    if done and int(cuda_version().split(".")[0]) >= 13:
-        done = pip(f"{GSPLAT_FOR_CUDA_13}, since torch has CUDA 13 or newer", "--no-deps", GSPLAT_FOR_CUDA_13)
+    lock = LOCKS / f"{purpose}.txt"
+    own_torch = torch_here()
+    if (platform.system(), platform.machine()) == LOCKED and own_torch in (None, locked_version(lock, "torch")):
+        done = install_locked(lock)
+    else:
+        done = install_resolved(".[dev]" if purpose == "test" else ".")
     if not done:
         if LOG.exists():
             print(f"setup: the end of {LOG}:", *LOG.read_text().splitlines()[-30:], sep="\n", file=sys.stderr)
