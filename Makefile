@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-test lint viewer viewer-check viewer-packages exchange-packages bench clean
+.PHONY: help demo test setup setup-test lint viewer viewer-check viewer-packages exchange-packages bench lock audit sbom coverage mutation clean
 
 BIN := .venv/bin
 VIEWER := web_export/viewer
@@ -54,6 +54,24 @@ $(EXCHANGE_TOOLS)/node_modules/.package-lock.json: $(EXCHANGE_TOOLS)/package-loc
 
 bench: setup-test ## the measurements behind the README, into tests/bench/results
 	$(BIN)/python -m tests.bench.road $(ARGS)
+
+lock: setup-test ## resolve the dependencies anew, with hashes (tools/locks)
+	tools/lock.sh
+
+audit: setup-test viewer-packages ## known weaknesses of the locked packages, where the registries answer
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement tools/locks/demo.txt
+	cd $(VIEWER) && npm audit
+
+sbom: setup-test viewer-packages ## CycloneDX lists of what users install and of what builds the page, into build/
+	@mkdir -p build
+	$(BIN)/cyclonedx-py requirements tools/locks/demo.txt --output-reproducible --output-file build/sbom-python.json
+	cd $(VIEWER) && npm sbom --package-lock-only --sbom-format cyclonedx > $(CURDIR)/build/sbom-page.json
+
+coverage: setup-test viewer-packages exchange-packages ## every test, and which lines no test runs, into build/coverage
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov=nerfstudio_mobavatar --cov-report=term --cov-report=html:build/coverage $(ARGS)
+
+mutation: setup-test ## how many small changes of the core the tests notice: hours on two cores
+	$(BIN)/python -m tests.bench.mutation --jobs $(JOBS)
 
 clean: ## remove what these targets made (.venv included)
 	rm -rf .venv build demo $(VIEWER)/node_modules $(EXCHANGE_TOOLS)/node_modules .pytest_cache .ruff_cache nerfstudio_mobavatar.egg-info
