@@ -1,6 +1,9 @@
 """The locks cover what pyproject.toml asks for, on every supported Python, and name the hash of every file."""
 
+import importlib
+import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,10 +18,7 @@ LOCKS = ["demo", "test"]
 
 
 def project() -> dict:
-    try:
-        import tomllib
-    except ImportError:  # Python 3.10
-        import tomli as tomllib
+    tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -87,8 +87,6 @@ def test_what_users_get_is_what_the_tests_ran_with() -> None:
 
 
 def test_the_page_and_the_readers_are_locked_with_hashes() -> None:
-    import json
-
     for folder in ("web_export/viewer", "tests/exchange_tools", "tests/bench/peers"):
         lock = json.loads((ROOT / folder / "package-lock.json").read_text())
         packages = {name: entry for name, entry in lock["packages"].items() if name and not entry.get("link")}
