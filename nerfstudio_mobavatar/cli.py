@@ -4,9 +4,12 @@ Each command is a dataclass with a `main`. Only the module of the command that w
 seconds, since they bring torch.
 """
 
+import ast
 import sys
 import warnings
+from dataclasses import make_dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import tyro
@@ -35,12 +38,24 @@ def command_class(name: str) -> Any:
     return getattr(import_module(f"{PACKAGE}.{module}"), attribute)
 
 
+def described(name: str) -> Any:
+    """A class in place of a command's own that has only its docstring, read from the source without running it."""
+    module, attribute = COMMANDS[name]
+    spec = find_spec(f"{PACKAGE}.{module}")
+    source = getattr(spec and spec.loader, "get_source", lambda _: None)(f"{PACKAGE}.{module}")
+    tree = ast.parse(source or "")
+    found = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == attribute)
+    return make_dataclass(attribute, (), namespace={"__doc__": next(map(ast.get_docstring, found), None)})
+
+
 def parse(arguments: list[str]) -> Any:
     """The command that the arguments ask for, filled in; help for all of them where they name none."""
     if arguments and arguments[0] in COMMANDS:
         return tyro.cli(command_class(arguments[0]), prog=f"mobavatar {arguments[0]}", args=arguments[1:])
-    every = {name: command_class(name) for name in COMMANDS}
-    return tyro.extras.subcommand_cli_from_dict(every, description=__doc__, args=arguments)
+    # shells complete the options too, so that tyro has to see them; a list of the commands needs no more than their words
+    get = command_class if any(argument.startswith("--tyro-") for argument in arguments) else described
+    every = {name: get(name) for name in COMMANDS}
+    return tyro.extras.subcommand_cli_from_dict(every, prog="mobavatar", description=__doc__, args=arguments)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """`mobavatar convert` and `mobavatar info`: by ending, with a reason where it does not go, without torch."""
 
+import inspect
 import json
 import sys
 from dataclasses import replace
@@ -223,9 +224,26 @@ def test_the_commands_start_without_torch_and_nerfstudio() -> None:
     assert not modules & {"torch", "nerfstudio", "cv2", "wgpu"}
 
 
+def test_help_and_the_server_start_at_once(capsys) -> None:
+    """`--help` reads the commands' first words from their sources; `view` needs the server alone."""
+    code = "contextlib.suppress(SystemExit)"
+    for asked in ("with {}: cli.parse(['--help'])", "with {}: cli.parse(['covnert'])", "cli.parse(['view', 'a'])"):
+        imports = "import contextlib; from nerfstudio_mobavatar import cli"
+        modules = tops(loaded_by(f"{imports}\n{asked.format(code)}\nimport sys"))
+        assert "tyro" in modules and not modules & {"torch", "nerfstudio", "cv2", "wgpu", "numpy", "scipy"}, asked
+    with pytest.raises(SystemExit):
+        cli.parse(["--help"])
+    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for name in cli.COMMANDS:
+        described = cli.described(name).__doc__
+        assert described == inspect.getdoc(cli.command_class(name)), name
+        assert " ".join(described.split()) in words, name
+
+
 def test_every_command_is_there_and_a_wrong_one_gets_the_list(monkeypatch, capsys) -> None:
     for name in cli.COMMANDS:
         assert callable(cli.command_class(name).main)
-    with pytest.raises(SystemExit):
-        cli.parse(["covnert", "a", "b"])
-    assert "convert" in capsys.readouterr().err
+    for wrong in (["covnert", "a", "b"], ["covnert"], []):
+        with pytest.raises(SystemExit):
+            cli.parse(wrong)
+        assert "convert" in capsys.readouterr().err
