@@ -52,7 +52,7 @@ def parse(arguments: list[str]) -> Any:
     """The command that the arguments ask for, filled in; help for all of them where they name none."""
     if arguments and arguments[0] in COMMANDS:
         return tyro.cli(command_class(arguments[0]), prog=f"mobavatar {arguments[0]}", args=arguments[1:])
-    # shells complete the options too, so that tyro has to see them; a list of the commands needs no more than their words
+    # shells complete the options too: tyro has to see them; for a list of the commands their words are enough
     get = command_class if any(argument.startswith("--tyro-") for argument in arguments) else described
     every = {name: get(name) for name in COMMANDS}
     return tyro.extras.subcommand_cli_from_dict(every, prog="mobavatar", description=__doc__, args=arguments)

@@ -1,9 +1,11 @@
 """A web server for one folder: what `mobavatar view`, the demo, the tests and the benchmarks look at pages with.
 
 starlette answers (byte ranges, ETags, nothing outside the folder), uvicorn speaks HTTP in one thread of its own, where
-a slow client costs memory but nobody's turn. Any other static server shows an exported folder as well.
+a slow client costs memory but nobody's turn, and not for ever (clients.py). Pages may talk to nobody but this server.
+Any other static server shows an exported folder as well.
 """
 
+import errno
 import logging
 import os
 import socket
@@ -23,6 +25,8 @@ from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .clients import HEAD_BYTES, PatientProtocol
 
 LOCALHOST = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
@@ -44,6 +48,20 @@ MEDIA_TYPES = {
     ".wgsl": "text/wgsl; charset=utf-8",
 }
 """Not the system's table: it differs between machines, and a browser runs no script called text/plain."""
+HEADERS = {
+    # ask every time: a folder exported again must show the new avatar. No name here says what is in the file
+    "cache-control": "no-cache",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",  # other sites cannot show or time the files of this machine
+    # a folder may come from a stranger. Exported pages allow themselves less; this is for all others, which may run what
+    # they bring along, WebAssembly included, and send nothing anywhere
+    "content-security-policy": (
+        "default-src 'self' data: blob: 'unsafe-inline' 'wasm-unsafe-eval'; object-src 'none'; base-uri 'self'; "
+        "form-action 'self'; frame-ancestors 'self'"
+    ),
+}
+"""Of every answer."""
 GZIP_LEVEL = 6
 SHUTDOWN_SECONDS = 1
 START_SECONDS = 30
@@ -55,7 +73,12 @@ class _Folder(StaticFiles):
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         if any(part.startswith(".") for part in PurePath(path).parts):
             return "", None
-        return super().lookup_path(path)
+        try:
+            return super().lookup_path(path)
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # a link to itself
+                return "", None
+            raise
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         try:
@@ -85,13 +108,9 @@ class _Frame:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["cache-control"] = (
-                    "no-cache"  # ask every time: a folder exported again must show the new avatar
-                )
-                headers["x-content-type-options"] = "nosniff"
-                if (
-                    "content-encoding" in headers and "etag" in headers
-                ):  # no longer the file's bytes, of which ranges are
+                headers.update(HEADERS)
+                # no longer the file's bytes, of which ranges are
+                if "content-encoding" in headers and "etag" in headers:
                     headers["etag"] = f"W/{headers['etag']}"
             await send(message)
 
@@ -104,7 +123,8 @@ class _Frame:
 
 def application(folder: Path, hosts: Sequence[str] = LOCAL_NAMES) -> Starlette:
     """The ASGI application that serves `folder` to whoever calls this machine by one of `hosts` ("*": by any name)."""
-    packed = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/octet-stream")  # avatars are compressed already
+    # avatars are compressed already; ranges are of the file's own bytes
+    packed = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/octet-stream", "multipart/byteranges")
     return Starlette(
         routes=[Mount("/", _Folder(directory=folder, html=True))],
         middleware=[
@@ -131,15 +151,20 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 @contextmanager
-def running(folder: Path, port: int = 0, host: str = LOCALHOST, certificate: Path | None = None) -> Iterator[str]:
+def running(
+    folder: Path,
+    port: int = 0,
+    host: str = LOCALHOST,
+    certificate: Path | None = None,
+    names: Sequence[str] = LOCAL_NAMES,
+) -> Iterator[str]:
     """Serve `folder` from a background thread until the block ends; gives the address with a closing slash.
 
-    `host` is the address to listen on. `certificate` is a PEM file with key and certificate: HTTPS instead of HTTP.
-    Raises `OSError` as `bind` does.
+    `host` is the address to listen on, `names` what clients may call this machine. `certificate` is a PEM file with key
+    and certificate: HTTPS instead of HTTP. Raises `OSError` as `bind` does.
     """
     listener = bind(host, port)
-    # A page on another site cannot pass TLS under its own name, so that only plain HTTP has to look at the name.
-    app = application(folder, LOCAL_NAMES if certificate is None else ["*"])
+    app = application(folder, names)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -147,6 +172,8 @@ def running(folder: Path, port: int = 0, host: str = LOCALHOST, certificate: Pat
         access_log=False,
         server_header=False,
         lifespan="off",
+        http=PatientProtocol,
+        h11_max_incomplete_event_size=HEAD_BYTES,
         ws="none",
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         ssl_certfile=certificate,

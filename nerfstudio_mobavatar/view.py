@@ -48,9 +48,9 @@ class View:
         found = lan.addresses()
         if not found:
             raise ViewError("this machine is in no network; connect it, or leave --lan away to view on this machine")
-        names = [*found, *serve.LOCAL_NAMES, *filter(str.isascii, [socket.gethostname()])]
+        names = [*found, *serve.LOCAL_NAMES, *filter(str.isascii, [socket.gethostname().lower()])]
         certificate = lan.certificate(lan.user_folder(), names)
-        with serve.running(self.folder, self.port, serve.EVERYWHERE, certificate) as url:
+        with serve.running(self.folder, self.port, serve.EVERYWHERE, certificate, names) as url:
             port = url.rstrip("/").rpartition(":")[2]
             print(f"Everyone in the network can see {self.folder} until Ctrl+C:")
             for address in found:

@@ -140,7 +140,7 @@ def test_a_browser_that_goes_on_gets_webgpu(page: Path, tmp_path: Path) -> None:
     if not address:
         pytest.skip("this machine is in no network")
     with browser() as opened:
-        with serve.running(page, host=serve.EVERYWHERE, certificate=certificate) as url:
+        with serve.running(page, host=serve.EVERYWHERE, certificate=certificate, names=[address]) as url:
             https = url.replace("localhost", address)
             with avatar_page(opened, https, ignore_https_errors=True) as tab:
                 assert tab.page.evaluate(ask) == [True, True]

@@ -2,20 +2,23 @@
 
 import gzip
 import http.client
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from starlette.staticfiles import StaticFiles
 
-from nerfstudio_mobavatar import cli, serve
+from nerfstudio_mobavatar import cli, clients, serve
 from nerfstudio_mobavatar.view import ViewError, find_pages
 
 SECONDS = 20
@@ -67,6 +70,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "link.txt").symlink_to(root / "secret.txt")
     (folder / "link").symlink_to(root)
     (folder / "inside.js").symlink_to(folder / "viewer.js")
+    (folder / "loop").symlink_to(folder / "loop")
+    os.mkfifo(folder / "pipe")
     return folder
 
 
@@ -169,7 +174,18 @@ def test_packs_text_and_leaves_the_avatar_as_it_is(url: str) -> None:
         "sub%20folder/..%2f..%2fsecret.txt",
         "%252e%252e/secret.txt",
         "..%5csecret.txt",
+        "%25252e%25252e/secret.txt",
+        "%2e%2e%5c%2e%2e%5csecret.txt",
+        "sub%20folder\\..\\..\\secret.txt",
         "%c0%ae%c0%ae/secret.txt",
+        "..;/secret.txt",
+        "%u002e%u002e/secret.txt",
+        "./.%2e/secret.txt",
+        "//../secret.txt",
+        "~root/.profile",
+        "loop",
+        "loop/secret.txt",
+        "pipe",
         "/etc/hostname",
         "%2fetc%2fhostname",
         "link.txt",
@@ -189,9 +205,89 @@ def test_nothing_outside_the_folder(path: str, url: str) -> None:
 
 
 def test_only_reads(url: str, folder: Path) -> None:
-    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
-        assert ask(url, "index.html", method=method).status == 405
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "get", "X"):
+        answer = ask(url, "index.html", method=method, Content_Length="0")
+        assert answer.status == 405 and b"front" not in answer.body
     assert (folder / "index.html").is_file()
+
+
+def say(url: str, *lines: str) -> bytes:
+    """What comes back for a request that http.client would not send, until the server is silent or closes."""
+    with socket.create_connection((serve.LOCALHOST, urlsplit(url).port or 0), timeout=SECONDS) as client:
+        client.sendall("".join(f"{line}\r\n" for line in lines).encode("latin-1") + b"\r\n")
+        received = b""
+        while chunk := client.recv(65536):
+            received += chunk
+    return received
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["http://evil.example/secret.txt", "file:///etc/hostname", "//evil.example/../secret.txt", "../secret.txt", "*",
+     "/../secret.txt", "\\..\\secret.txt", "/index.html\0/../../secret.txt", "http:/../secret.txt", "?", "#"],
+)  # fmt: skip
+def test_targets_that_are_no_paths_get_nothing_of_others(target: str, url: str) -> None:
+    answer = say(url, f"GET {target} HTTP/1.1", "Host: localhost", "Connection: close")
+    status = int(answer.split()[1])
+    assert status in (400, 404) or b"front" in answer or b"location: http://localhost/" in answer, answer[:300]
+    assert SECRET not in answer and status < 500
+    assert say(url, "CONNECT evil.example:443 HTTP/1.1", "Host: localhost", "Connection: close").split()[1] in (
+        b"400", b"404", b"405")  # fmt: skip
+
+
+def test_every_answer_says_what_pages_may_do(url: str) -> None:
+    for path in ("", "avatar.mobavatar", "nothing", "sub%20folder"):
+        headers = ask(url, path).headers
+        assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        policy = headers["content-security-policy"]
+        assert "default-src 'self' data: blob:" in policy and "'unsafe-eval'" not in policy
+        assert "http" not in policy and "*" not in policy and "frame-ancestors 'self'" in policy
+
+
+def test_heads_without_end_or_sense_are_refused(url: str) -> None:
+    for endless in (b"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: ", b"GET /"):
+        client = crowd(url, 1, endless + b"x" * clients.HEAD_BYTES)[0]
+        assert client.recv(65536).split()[1] == b"400"
+        client.close()
+    assert say(url, "GET / HTTP/1.1", "Host: localhost", "Content-Length: 3", "Content-Length: 4").split()[1] == b"400"
+    assert say(url, "GET / HTTP/1.1").split()[1] == b"400", "HTTP/1.1 without a host"
+    assert say(url, "GET / HTTP/1.0").split()[1] == b"400"
+    assert ask(url).status == 200
+
+
+def test_several_parts_and_absurd_ones(url: str) -> None:
+    answer = ask(url, "viewer.js", Range="bytes=0-9,100-119,-5", Accept_Encoding="gzip")
+    assert answer.status == 206 and "content-encoding" not in answer.headers
+    assert len(answer.body) == int(answer.headers["content-length"])
+    boundary = answer.headers["content-type"].partition("boundary=")[2].encode()
+    parts = [part.partition(b"\r\n\r\n")[2].rstrip(b"\r\n") for part in answer.body.split(b"--" + boundary)[1:-1]]
+    assert parts == [SCRIPT[:10], SCRIPT[100:120], SCRIPT[-5:].rstrip(b"\n")]
+    started = time.monotonic()
+    for absurd, status in {
+        "bytes=" + ",".join(f"{i}-{i}" for i in range(3000)): 200,  # too many to be meant: the file as it is
+        "bytes=" + "0-," * 99 + "0-": 206,
+        "bytes=" + "9" * 5000 + "-": 400,
+        "bytes=-99999999999999999999": 206,
+        "bytes=5-2": 400,
+        "bytes=--5": 416,
+        "bytes=": 400,
+        "bytes=a-b": 400,
+        "lines=1-2": 400,
+        "x" * 9000: 400,
+    }.items():
+        answer = ask(url, "viewer.js", Range=absurd)
+        assert answer.status == status, absurd[:60]
+        if status < 400:
+            assert answer.body == SCRIPT, "once, whatever overlaps"
+    assert time.monotonic() - started < SECONDS
+
+
+def test_a_date_will_do_where_there_is_no_tag(url: str) -> None:
+    modified = ask(url, "viewer.js").headers["last-modified"]
+    assert ask(url, "viewer.js", If_Modified_Since=modified).status == 304
+    assert ask(url, "viewer.js", If_Modified_Since="Thu, 01 Jan 1970 00:00:00 GMT").body == SCRIPT
+    assert ask(url, "viewer.js", If_Modified_Since="yesterday").body == SCRIPT
 
 
 def test_a_file_that_may_not_be_read_is_refused_without_asking_for_a_password(url: str, monkeypatch) -> None:
@@ -227,19 +323,93 @@ def test_garbage_is_answered_and_harms_nobody(url: str) -> None:
     assert ask(url).status == 200
 
 
+def crowd(url: str, count: int, opening: bytes, window: int = 4096) -> list[socket.socket]:
+    """Clients that have sent `opening` and read next to nothing."""
+    made = []
+    for _ in range(count):
+        client = socket.create_connection((serve.LOCALHOST, urlsplit(url).port or 0), timeout=SECONDS)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        client.sendall(opening)
+        made.append(client)
+    return made
+
+
 def test_slow_clients_keep_nobody_waiting(url: str) -> None:
-    """More of them than there are worker threads: half a request each, or a big file of which they read nothing."""
-    clients = []
+    """200 that send a request byte by byte, 100 that take a big file byte by byte: more than there are worker threads."""
+    request = b"GET /avatar.mobavatar HTTP/1.1\r\nHost: localhost\r\n"
+    slow, readers = crowd(url, 200, request[:1]), crowd(url, 100, request + b"\r\n")
     try:
-        for i in range(120):
-            client = socket.create_connection((serve.LOCALHOST, urlsplit(url).port or 0), timeout=SECONDS)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            complete = "\r\n\r\n" if i % 2 else ""
-            client.sendall(f"GET /avatar.mobavatar HTTP/1.1\r\nHost: localhost{complete}".encode())
-            clients.append(client)
-        assert ask(url, "avatar.mobavatar").body == AVATAR
+        for i in range(1, 6):
+            for client in slow:
+                client.sendall(request[i : i + 1])
+            for client in readers:
+                assert len(client.recv(1)) == 1
+            started = time.monotonic()
+            assert ask(url, "avatar.mobavatar").body == AVATAR
+            assert ask(url, "index.html").status == 200
+            assert time.monotonic() - started < SECONDS / 2
     finally:
-        for client in clients:
+        for client in slow + readers:
+            client.close()
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Whether the server ends the connection before the time-out."""
+    try:
+        while client.recv(1 << 20):
+            pass
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        pass
+    return True
+
+
+def test_no_client_takes_for_ever(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(clients, "STALL_SECONDS", 1.0)
+    request = b"GET /viewer.js HTTP/1.1\r\nHost: localhost\r\n"
+    with serve.running(folder) as url:
+        silent, half, second, body = (crowd(url, 1, opening)[0] for opening in (
+            b"", request, request + b"\r\n" + request, request + b"Content-Length: 99999\r\n\r\n"))  # fmt: skip
+        whole = b"GET /avatar.mobavatar HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        taking, reader = crowd(url, 2, whole, window=100_000)
+        received, end = 0, time.monotonic() + 1.6
+        while time.monotonic() < end:  # who takes a little now and then is served; whoever sends that is not
+            received += len(reader.recv(400_000))
+            for client in (half, body):
+                with suppress(OSError):
+                    client.sendall(b"x")
+            time.sleep(0.1)
+        assert all(map(is_closed, (silent, half, second, body)))
+        assert is_closed(taking)
+        while chunk := reader.recv(1 << 20):
+            received += len(chunk)
+        assert received > len(AVATAR)
+
+
+def test_the_one_that_dawdles_longest_makes_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "MOST_CLIENTS", 8)
+    with serve.running(folder) as url:
+        waiting = crowd(url, 8, b"GET /")
+        time.sleep(0.2)
+        assert ask(url, "viewer.js").body == SCRIPT
+        for client in waiting:
+            client.settimeout(0.2)
+        assert [is_closed(client) for client in waiting] == [True] + 7 * [False]
+
+
+def test_memory_stays_small_while_big_files_are_sent(tmp_path: Path) -> None:
+    """20 clients that take 100 MB each and stop: what waits for them is a chunk, not the file."""
+    with (tmp_path / "big.bin").open("wb") as file:
+        file.truncate(100_000_000)
+    with serve.running(tmp_path) as url:
+        before = psutil.Process().memory_info().rss
+        taking = crowd(url, 20, b"GET /big.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(0.5)
+        assert ask(url, "big.bin", Range="bytes=99999990-").body == bytes(10)
+        assert psutil.Process().memory_info().rss - before < 50_000_000
+        for client in taking:
             client.close()
 
 

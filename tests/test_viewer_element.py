@@ -51,8 +51,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "motions.json").write_text(json.dumps(MOTIONS))
     assert cv2.imwrite(str(root / "poster.jpg"), np.full((96, 72, 3), (160, 40, 200), np.uint8))
     write_page(root, "index.html", ELEMENT)
-    half = 'style="position: static; width: 96px; height: 96px; float: left"'
-    write_page(root, "two.html", 2 * ELEMENT.replace("<mobile-avatar", f"<mobile-avatar {half}"))
+    (root / "half.css").write_text("mobile-avatar { position: static; width: 96px; height: 96px; float: left }")
+    write_page(root, "two.html", '<link rel="stylesheet" href="half.css">' + 2 * ELEMENT)
     return root
 
 

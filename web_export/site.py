@@ -5,7 +5,7 @@
     OUT/NAME/index.html              one avatar in the viewer, and its files
 
 Every link is relative, so the folder works below any address. Pages forbid themselves everything that they do not need
-(Content-Security-Policy): no script but the viewer's, nothing from other servers.
+(Content-Security-Policy): the gallery every script, the viewer every one but its own, both whatever is on other servers.
 """
 
 import html
@@ -31,11 +31,8 @@ SHARED_VIEWER_LINE = f"index.html          the page; its viewer lies in ../{VIEW
 GALLERY_STYLE = "gallery.css"
 PAGE_SUFFIXES = (".html", ".js", ".mjs", ".css", ".map", ".ts")
 """Files of an exported folder that belong to its viewer, not to the avatar."""
-GALLERY_POLICY = "default-src 'none'; img-src 'self' data:; style-src 'self'; base-uri 'none'; form-action 'none'"
-VIEWER_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self' blob:; "
-    "base-uri 'none'; form-action 'none'"
-)
+GALLERY_POLICY = "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'"
+"""The viewer's page brings its own."""
 
 GALLERY = """<!doctype html>
 <html lang="en">
@@ -45,8 +42,7 @@ GALLERY = """<!doctype html>
     <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover" />
     <meta name="theme-color" content="#e6e7e8" />
     <title>{title}</title>
-    <link rel="icon" href="data:," />
-    <link rel="stylesheet" href="{style}" />
+{icon}    <link rel="stylesheet" href="{style}" />
   </head>
   <body>
     <h1>{title}</h1>
@@ -187,9 +183,7 @@ def viewer_page(template: str, shared: Iterable[str], name: str) -> str:
 
     Raises `ExportError` where the template is not the one that this function knows how to change.
     """
-    policy = f'    <meta http-equiv="Content-Security-Policy" content="{html.escape(VIEWER_POLICY, quote=True)}" />'
     page = _replaced(template, "<title>Avatar</title>", f"<title>{html.escape(name)}</title>")
-    page = _replaced(page, '<meta charset="utf-8" />', f'<meta charset="utf-8" />\n{policy}')
     for file in shared:
         page = re.sub(rf'\b(src|href)="{re.escape(file)}"', rf'\1="../{VIEWER_FOLDER}/{file}"', page)
     return page
@@ -203,11 +197,13 @@ def _replaced(page: str, old: str, new: str) -> str:
 
 def gallery_page(entries: list[Entry], title: str) -> str:
     """The gallery's index.html; every text in it is escaped."""
-    cards = []
+    cards, icon = [], ""
     for entry in entries:
         poster = '<span class="poster"></span>'
         if (entry.source / POSTER_FILE).is_file():
-            poster = f'<img class="poster" src="{entry.folder}/{quote(POSTER_FILE)}" alt="" loading="lazy" />'
+            picture = f"{entry.folder}/{quote(POSTER_FILE)}"
+            poster = f'<img class="poster" src="{picture}" alt="" loading="lazy" />'
+            icon = icon or f'    <link rel="icon" href="{picture}" />\n'
         cards.append(
             CARD.format(
                 folder=entry.folder, poster=poster, name=html.escape(entry.name), facts=html.escape(entry.facts)
@@ -217,6 +213,7 @@ def gallery_page(entries: list[Entry], title: str) -> str:
     return GALLERY.format(
         policy=html.escape(GALLERY_POLICY, quote=True),
         title=html.escape(title),
+        icon=icon,
         style=GALLERY_STYLE,
         cards="\n".join(cards),
         footer=html.escape(f"Body models: {'; '.join(bodies)}." if bodies else ""),

@@ -43,6 +43,8 @@ PLOTS_INCHES = 7.4
 _COLUMNS = 8
 """Tiles in a row of the PNG; two per camera."""
 
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""One file that may be sent around: its pictures and its style are inside, scripts and servers are not for it."""
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;color:#1e293b;background:#f8fafc;margin:0 auto;max-width:1200px;padding:24px}
 h1{font-size:22px;margin:0}h2{font-size:16px;margin:28px 0 8px}.faint{color:#64748b}
@@ -137,6 +139,7 @@ def _html(exam: Examination, findings: list[Finding], tiles: list[Tile]) -> str:
     note = "" if shown == len(exam.capture.cameras) else f" The {shown} cameras with the least overlap are shown."
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f"<title>{html.escape(str(exam.capture.root.name))}: {VERDICTS[code]}</title><style>{_STYLE}</style>"
         f'<h1>{html.escape(exam.capture.describe())}</h1><span class="verdict" style="background:{LEVELS[2 - code]}">'
         f"{VERDICTS[code]}</span><h2>Findings</h2>{''.join(items)}"

@@ -9,7 +9,13 @@ export type OnBytes = (loaded: number, total: number) => void;
 export function nameOf(source: unknown): string {
   if (source instanceof File) return source.name;
   if (typeof source !== "string" && !(source instanceof URL)) return "the file";
-  return decodeURIComponent(new URL(source, location.href).pathname.split("/").pop() || String(source));
+  if (!URL.canParse(source, location.href)) return String(source);
+  const name = new URL(source, location.href).pathname.split("/").pop() || String(source);
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // a percent sign that stands for itself
+  }
 }
 
 /** Bytes in memory as a stream; a Blob would send them to another process and back. */

@@ -14,7 +14,7 @@ function choice(row: unknown, base: string): Choice | undefined {
   if (typeof row !== "object" || row === null) return undefined;
   const { name, file, frames, fps } = row as Record<string, unknown>;
   if (typeof name !== "string" || typeof file !== "string" || !isCount(frames) || !isCount(fps)) return undefined;
-  return { name, frames, fps, source: new URL(file, base).href };
+  return URL.canParse(file, base) ? { name, frames, fps, source: new URL(file, base).href } : undefined;
 }
 
 /** Throws ViewerError naming the file and the row. */
