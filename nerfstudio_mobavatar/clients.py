@@ -15,8 +15,6 @@ STALL_SECONDS = 60.0
 """A phone between two networks comes back sooner."""
 MOST_CLIENTS = 400
 """Each takes a file handle, and another one for the file that it gets; systems allow 1024 or more."""
-HEAD_BYTES = 16_384
-"""Longest head of a request."""
 
 
 class PatientProtocol(H11Protocol):

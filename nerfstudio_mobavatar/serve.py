@@ -26,7 +26,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .clients import HEAD_BYTES, PatientProtocol
+from .clients import PatientProtocol
 
 LOCALHOST = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
@@ -123,8 +123,7 @@ class _Frame:
 
 def application(folder: Path, hosts: Sequence[str] = LOCAL_NAMES) -> Starlette:
     """The ASGI application that serves `folder` to whoever calls this machine by one of `hosts` ("*": by any name)."""
-    # avatars are compressed already; ranges are of the file's own bytes
-    packed = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/octet-stream", "multipart/byteranges")
+    packed = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/octet-stream")  # avatars are compressed already
     return Starlette(
         routes=[Mount("/", _Folder(directory=folder, html=True))],
         middleware=[
@@ -173,7 +172,6 @@ def running(
         server_header=False,
         lifespan="off",
         http=PatientProtocol,
-        h11_max_incomplete_event_size=HEAD_BYTES,
         ws="none",
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         ssl_certfile=certificate,

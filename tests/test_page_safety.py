@@ -29,7 +29,9 @@ VIEWER_POLICY = {
     "default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self'", "connect-src": "'self'",
     "base-uri": "'none'", "form-action": "'none'", "require-trusted-types-for": "'script'", "trusted-types": "'none'",
 }  # fmt: skip
-GALLERY_POLICY = {name: VIEWER_POLICY[name] for name in ("default-src", "style-src", "img-src", "base-uri", "form-action")}
+GALLERY_POLICY = {
+    name: VIEWER_POLICY[name] for name in ("default-src", "style-src", "img-src", "base-uri", "form-action")
+}
 POISON = "\"'><img src=x onerror=pwned()><script>pwned()</script><svg onload=pwned()>&lt;b&gt;${pwned()}"
 COUNT = """
     window.violations = [];
@@ -109,7 +111,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     page = make_page(root / "made" / POISON.replace("/", "⁄"), meta)
     motions = [{"name": POISON, "file": MOTION_FILE, "frames": 3, "fps": 30},
                {"name": POISON, "file": "javascript:pwned()", "frames": 3, "fps": 30},
-               {"name": "elsewhere", "file": "https://192.0.2.1/motion.pose.json", "frames": 3, "fps": 30}]  # fmt: skip
+               {"name": "elsewhere", "file": "https://192.0.2.1/motion.pose.json", "frames": 3, "fps": 30},
+               {"name": "percent", "file": "100%.pose.json", "frames": 3, "fps": 30}]  # fmt: skip
     (page / "motions.json").write_text(json.dumps(motions))
     site.write_site(root / "gallery", site.read_entries([page]), POISON)
     return root
@@ -143,7 +146,7 @@ def test_poisoned_files_are_shown_as_text(viewer: AvatarPage) -> None:
     shown = "() => JSON.stringify([...document.querySelector('mobile-avatar').shadowRoot.querySelectorAll('*')]" \
             ".filter((e) => e.matches('script, iframe, object, embed, a') || (e.matches('img') && e.id !== 'poster'))" \
             ".map((e) => e.outerHTML))"  # fmt: skip
-    viewer.wait_until(f"() => {FIRST}.motionList.length === 3")
+    viewer.wait_until(f"() => {FIRST}.motionList.length === 4")
     for key in ("i", "b", "e", "x", "e", "r", "Space", ".", "?"):
         page.keyboard.press(key)
     assert POISON in page.inner_text("#menu") and POISON in page.inner_text("#stats")
@@ -162,8 +165,12 @@ def test_poisoned_files_are_shown_as_text(viewer: AvatarPage) -> None:
         page.evaluate(f"(i) => {FIRST}.shadowRoot.querySelectorAll('input[name=motion]')[i].click()", i)
         assert "could not be fetched" in viewer.message()
         page.click("#dismiss")
+    page.evaluate(f"() => {FIRST}.shadowRoot.querySelectorAll('input[name=motion]')[3].click()")
+    assert "100%.pose.json: the server answered 404" in viewer.message()
     assert page.evaluate("() => [violations, 'isOwned' in window]") == [2 * ["connect-src"], False]
-    assert all("security policy" in error.lower() for error in viewer.errors), viewer.errors
+    assert viewer.errors and all("security policy" in error.lower() or "404" in error for error in viewer.errors), (
+        viewer.errors
+    )
 
 
 ATTACKS = [
