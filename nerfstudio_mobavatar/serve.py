@@ -54,8 +54,8 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",  # other sites cannot show or time the files of this machine
-    # a folder may come from a stranger. Exported pages allow themselves less; this is for all others, which may run what
-    # they bring along, WebAssembly included, and send nothing anywhere
+    # a folder may come from a stranger. Exported pages allow themselves less; this is for all others, which may run
+    # what they bring along, WebAssembly included, and send nothing anywhere
     "content-security-policy": (
         "default-src 'self' data: blob: 'unsafe-inline' 'wasm-unsafe-eval'; object-src 'none'; base-uri 'self'; "
         "form-action 'self'; frame-ancestors 'self'"

@@ -1,4 +1,4 @@
-"""What strangers' files cannot do: the pages forbid themselves every script and server but their own, and text stays text."""
+"""What strangers' files cannot do: pages forbid themselves every script and server but their own, text stays text."""
 
 import html.parser
 import http.server
@@ -26,8 +26,8 @@ from .synthetic_avatar import SyntheticAvatar, walking_pose
 ROOT = Path(__file__).parent.parent
 VIEWER_PAGES = ("web_export/viewer/dist/index.html", "docs/sample/index.html")
 VIEWER_POLICY = {
-    "default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self'", "connect-src": "'self'",
-    "base-uri": "'none'", "form-action": "'none'", "require-trusted-types-for": "'script'", "trusted-types": "'none'",
+    "default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self'",
+    "connect-src": "'self'", "base-uri": "'none'", "form-action": "'none'", "require-trusted-types-for": "'script'", "trusted-types": "'none'",
 }  # fmt: skip
 GALLERY_POLICY = {
     name: VIEWER_POLICY[name] for name in ("default-src", "style-src", "img-src", "base-uri", "form-action")
@@ -36,7 +36,7 @@ POISON = "\"'><img src=x onerror=pwned()><script>pwned()</script><svg onload=pwn
 COUNT = """
     window.violations = [];
     window.pwned = () => { window.isOwned = true; };
-    document.addEventListener("securitypolicyviolation", ({violatedDirective}) => violations.push(violatedDirective));"""
+    document.addEventListener("securitypolicyviolation", (event) => violations.push(event.violatedDirective));"""
 FIRST = "document.querySelector('mobile-avatar')"
 
 
@@ -108,7 +108,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A gallery below it whose every name wants to run a script."""
     root = tmp_path_factory.mktemp("root")
     meta = {"body": POISON, "body_license": POISON, "generator": POISON, "license": POISON}
-    page = make_page(root / "made" / POISON.replace("/", "⁄"), meta)
+    page = make_page(root / "made" / POISON.replace("/", "\u2044"), meta)
     motions = [{"name": POISON, "file": MOTION_FILE, "frames": 3, "fps": 30},
                {"name": POISON, "file": "javascript:pwned()", "frames": 3, "fps": 30},
                {"name": "elsewhere", "file": "https://192.0.2.1/motion.pose.json", "frames": 3, "fps": 30},

@@ -335,7 +335,7 @@ def crowd(url: str, count: int, opening: bytes, window: int = 4096) -> list[sock
 
 
 def test_slow_clients_keep_nobody_waiting(url: str) -> None:
-    """200 that send a request byte by byte, 100 that take a big file byte by byte: more than there are worker threads."""
+    """200 that send a request byte by byte, 100 that take a big file so: more than there are worker threads."""
     request = b"GET /avatar.mobavatar HTTP/1.1\r\nHost: localhost\r\n"
     slow, readers = crowd(url, 200, request[:1]), crowd(url, 100, request + b"\r\n")
     try:

@@ -5,7 +5,7 @@
     OUT/NAME/index.html              one avatar in the viewer, and its files
 
 Every link is relative, so the folder works below any address. Pages forbid themselves everything that they do not need
-(Content-Security-Policy): the gallery every script, the viewer every one but its own, both whatever is on other servers.
+(Content-Security-Policy): the gallery every script, the viewer every one but its own, both what is on other servers.
 """
 
 import html
