@@ -26,9 +26,16 @@ from .synthetic_avatar import SyntheticAvatar, walking_pose
 ROOT = Path(__file__).parent.parent
 VIEWER_PAGES = ("web_export/viewer/dist/index.html", "docs/sample/index.html")
 VIEWER_POLICY = {
-    "default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self'",
-    "connect-src": "'self'", "base-uri": "'none'", "form-action": "'none'", "require-trusted-types-for": "'script'", "trusted-types": "'none'",
-}  # fmt: skip
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self'",
+    "connect-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "require-trusted-types-for": "'script'",
+    "trusted-types": "'none'",
+}
 GALLERY_POLICY = {
     name: VIEWER_POLICY[name] for name in ("default-src", "style-src", "img-src", "base-uri", "form-action")
 }
