@@ -210,6 +210,7 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
             timeout=self.config.worker_timeout if workers else 0,
             pin_memory=torch.device(self.device).type == "cuda",
             worker_init_fn=init_worker,
+            generator=torch.Generator(),  # else each start draws from the run's own random numbers
         )
         self._steps = iter(loader)
         self._next_step = step

@@ -5,7 +5,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from types import TracebackType
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -41,6 +43,17 @@ def leave(message: str) -> None:
     """End this process at once: its main thread may be inside a collective operation that never returns."""
     print(f"ns-train: {message}", file=sys.stderr, flush=True)
     os._exit(1)
+
+
+def of_every_rank(own: Any, device: torch.device | str) -> list[Any]:
+    """`own` of all processes, in the order of their ranks, on each of them; all must call it."""
+    if not _several():
+        return [own]
+    every: list[Any] = [None] * dist.get_world_size()
+    on_gpu = torch.device(device).type == "cuda"
+    with torch.cuda.device(device) if on_gpu else nullcontext():  # NCCL sends through the current device
+        dist.all_gather_object(every, own)
+    return every
 
 
 class StopTogether:

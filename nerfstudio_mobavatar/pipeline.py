@@ -11,6 +11,7 @@ from nerfstudio.models.base_model import Model
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from torch.nn.parallel import DistributedDataParallel
 
+from . import checkpoints
 from .datamanager import AvatarDataManager, LazyEvalLoader
 
 
@@ -39,6 +40,7 @@ class MobavatarPipeline(VanillaPipeline):
     """Evaluates each split on its own and keeps data-parallel training right when pruning changes shapes."""
 
     datamanager: AvatarDataManager
+    _version = checkpoints.LAYOUT  # torch stores it with the state
 
     def get_average_eval_image_metrics(
         self, step: int | None = None, output_path: Path | None = None, get_std: bool = False
@@ -55,7 +57,16 @@ class MobavatarPipeline(VanillaPipeline):
         return result
 
     def load_pipeline(self, loaded_state: dict[str, Any], step: int) -> None:
-        """Load a checkpoint. A pruned one changes parameter shapes in place, so it is loaded into the bare model."""
+        """Load a checkpoint. A pruned one changes parameter shapes in place, so it is loaded into the bare model.
+
+        Raises `CheckpointError` for one of a newer version.
+        """
+        found = getattr(loaded_state, "_metadata", {}).get("", {}).get("version", 1)
+        if found > checkpoints.LAYOUT:
+            raise checkpoints.CheckpointError(
+                f"made by a newer version (checkpoint layout {found}, this one reads up to {checkpoints.LAYOUT}): "
+                "update nerfstudio-mobavatar"
+            )
         wrapper = self._model
         if not isinstance(wrapper, DistributedDataParallel):
             super().load_pipeline(loaded_state, step)

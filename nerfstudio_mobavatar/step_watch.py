@@ -1,6 +1,7 @@
 """What a run notices about its own steps, without waiting for the GPU: steps left out, frames that stay bad."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -51,7 +52,8 @@ class StepWatch:
     def note(self, shown: Shown, skipped: Float[Tensor, ""], loss: Float[Tensor, ""]) -> list[str]:
         """After a step. Returns what to tell the user, mostly nothing. Raises `TrainingDivergedError`."""
         if self._loss is None:
-            self._loss = torch.zeros(len(self.frames), device=loss.device)
+            self._loss = torch.zeros(len(self.frames))
+        self._loss = self._loss.to(loss.device)
         own = self._loss[shown.frame]
         good = torch.where(loss.isfinite(), loss, own)
         own.lerp_(good, NEW_SHARE if self._visits[shown.frame] else 1.0)
@@ -63,7 +65,8 @@ class StepWatch:
         """Read the device now."""
         if not self._pending:
             return []
-        verdicts = torch.stack([skipped for _, skipped in self._pending]).tolist()
+        device = self._pending[-1][1].device  # those from before a resume come from the file
+        verdicts = torch.stack([skipped.to(device) for _, skipped in self._pending]).tolist()
         bad = [shown for (shown, _), verdict in zip(self._pending, verdicts) if verdict]
         whole = len(bad) == len(verdicts) >= WINDOW
         self._pending.clear()
@@ -78,6 +81,23 @@ class StepWatch:
                 "or lower the learning rates"
             )
         return lines
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything noticed so far, as tensors and numbers; the window goes on where it is."""
+        verdicts = [skipped for _, skipped in self._pending]
+        return {
+            "skipped": [astuple(s) for s in self.skipped],
+            "pending": [astuple(s) for s, _ in self._pending],
+            "verdicts": torch.stack(verdicts).cpu() if verdicts else torch.zeros(0),
+            "visits": list(self._visits),
+            "loss": None if self._loss is None else self._loss.cpu().clone(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken, in a run on the same capture."""
+        self.skipped = [Shown(*s) for s in state["skipped"]]
+        self._pending = list(zip([Shown(*s) for s in state["pending"]], state["verdicts"].unbind()))
+        self._visits, self._loss = list(state["visits"]), state["loss"]
 
     def describe(self, shown: Shown) -> str:
         return f"frame {self.frames[shown.frame]}, cameras {', '.join(self.cameras[c] for c in shown.cameras)}"

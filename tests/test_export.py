@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nerfstudio_mobavatar import cli, trained_poses
+from nerfstudio_mobavatar import cli, durable, trained_poses
 from nerfstudio_mobavatar.avatar import Avatar
 from nerfstudio_mobavatar.motion import write_motion
 from nerfstudio_mobavatar.pruning import PruningConfig, corrective_statistics, prune
@@ -290,13 +290,13 @@ def test_only_the_folder_itself_has_to_be_writable(config_path: Path, tmp_path: 
     """A mounted volume: its parent is another file system, from where files cannot be moved into it."""
     (tmp_path / "site").mkdir()
     made = []
-    temporary = export.tempfile.TemporaryDirectory
+    temporary = durable.tempfile.TemporaryDirectory
 
     def record(**where):
         made.append(where["dir"])
         return temporary(**where)
 
-    monkeypatch.setattr(export.tempfile, "TemporaryDirectory", record)
+    monkeypatch.setattr(durable.tempfile, "TemporaryDirectory", record)
     ExportMobavatar(config_path, tmp_path / "site", poster_height=POSTER_HEIGHT, pose_safety=False).main()
     assert made == [tmp_path / "site"]
     assert set(content(tmp_path / "site")) == OURS

@@ -1,9 +1,15 @@
 """Tiny training runs that several tests start. Apart from fixtures.py, since nerfstudio takes seconds to import."""
 
 import copy
+import random
 from pathlib import Path
+from typing import Any
 
-from nerfstudio_mobavatar import configs
+import numpy as np
+import torch
+from torch import Tensor
+
+from nerfstudio_mobavatar import checkpoints, configs
 from nerfstudio_mobavatar.avatar import AvatarConfig
 from nerfstudio_mobavatar.model import MobavatarModel
 from nerfstudio_mobavatar.trainer import MobavatarTrainer, MobavatarTrainerConfig
@@ -19,10 +25,10 @@ def tiny_config(data: Path, output: Path, steps: int = STEPS) -> MobavatarTraine
     config.experiment_name, config.timestamp, config.vis = "tiny", "run", "tensorboard"
     config.machine.device_type = "cpu"
     config.steps_per_save, config.save_only_latest_checkpoint, config.steps_per_eval_image = 1, False, 0
-    config.pipeline.datamanager.data = data
-    config.pipeline.datamanager.num_workers = 0
-    config.pipeline.datamanager.dataparser.test_frames = ("5",)
-    model = config.pipeline.model
+    manager: Any = config.pipeline.datamanager
+    manager.data, manager.num_workers = data, 0
+    manager.dataparser.test_frames = ("5",)
+    model: Any = config.pipeline.model
     model.avatar = AvatarConfig(num_gaussians=100, num_parts=6, num_nodes=20, basis_size=4, hidden_widths=(6,))
     model.pruning.keep_count = 20
     model.warmup_fraction, model.prune_fraction = 0.13, PRUNE_STEP / STEPS
@@ -42,3 +48,31 @@ def model_of(trainer: MobavatarTrainer) -> MobavatarModel:
     model = trainer.pipeline.model
     assert isinstance(model, MobavatarModel)
     return model
+
+
+def draw_random_numbers() -> list[float]:
+    """From every generator that other code of a process may use."""
+    return [random.random(), random.gauss(0, 1), np.random.rand(), np.random.randn(), float(torch.rand(()))]  # noqa: NPY002
+
+
+def differences(a: Any, b: Any, where: str = "") -> list[str]:
+    """Places where two nested states differ in a bit."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        same = a.dtype == b.dtype and a.shape == b.shape and torch.equal(a.nan_to_num(7.0), b.nan_to_num(7.0))
+        return [] if same else [where]
+    if isinstance(a, dict) and isinstance(b, dict):
+        if a.keys() != b.keys():
+            return [f"{where}: keys {sorted(map(str, a.keys() ^ b.keys()))}"]
+        return [d for k in a for d in differences(a[k], b[k], f"{where}/{k}")]
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        if len(a) != len(b):
+            return [f"{where}: {len(a)} and {len(b)} entries"]
+        return [d for i, (x, y) in enumerate(zip(a, b)) for d in differences(x, y, f"{where}/{i}")]
+    return [] if type(a) is type(b) and a == b else [f"{where}: {a!r} and {b!r}"[:200]]
+
+
+def checkpoint_differences(a: Path, b: Path) -> list[str]:
+    """Of the newest checkpoints of two folders. Left out are Python's random numbers, which the tests' shape checker
+    draws from; `tests/reliability/kill.py` compares them, without it."""
+    found = differences(checkpoints.newest(a).state, checkpoints.newest(b).state)
+    return [where for where in found if not where.startswith("/run/ranks/0/random/python")]

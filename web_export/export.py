@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 import yaml
 
-from nerfstudio_mobavatar import __version__
+from nerfstudio_mobavatar import __version__, durable
 from nerfstudio_mobavatar.capture import Capture
 
 from . import bundle, pose_sequence
@@ -106,9 +105,14 @@ class ExportMobavatar:
                 "This checkpoint is from before pruning: every Gaussian keeps its correctives, the file is large."
             )
         written = Precisely(self.quality, self.max_bytes)
-        sizes = write_bundle(
-            model, self.output_dir, self.poster_height, self.motion, self.pose_safety, license_text, written
-        )
+        try:
+            sizes = write_bundle(
+                model, self.output_dir, self.poster_height, self.motion, self.pose_safety, license_text, written
+            )
+        except OSError as error:
+            if error.errno not in durable.CANNOT_WRITE:
+                raise
+            raise ExportError(f"nothing was written: {durable.reason(error, self.output_dir)}") from error
         for name, size in sizes.items():
             CONSOLE.print(f"  {name:<20} {size / 1e6:8.2f} MB")
         CONSOLE.print(
@@ -136,10 +140,8 @@ def write_bundle(
     license_text: str = "",
     precisely: Precisely = BALANCED,
 ) -> dict[str, int]:
-    """Write every file to a temporary folder first and move them in at the end. Returns bytes by file name.
-
-    The temporary folder lies in `folder` where that exists: its parent may be read-only or another file system.
-    """
+    """Write every file to a temporary folder first and move them in at the end (`durable.staging`). Returns bytes by
+    file name."""
     capture: Capture = model.capture
     rows = model.get_buffer("train_rows").tolist()
     rig, training = rig_of(model), training_motion(model, rows)
@@ -175,15 +177,14 @@ def write_bundle(
     shown = [training_poses[i] for i in np.linspace(0, len(rows) - 1, min(len(rows), 3)).round().astype(int)]
     print(table(arrays, made, training_poses, drawing(shown, meta, min(poster_height, 512), model.device)))
     data = made.data
-    place = folder if folder.is_dir() else folder.parent
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place, prefix=f".{folder.name}-") as temporary:
-        staging = Path(temporary)
+    with durable.staging(folder) as staging:
         (staging / AVATAR_FILE).write_bytes(data)
         write_motions(staging, played, rig)
         picture = poster(bundle.decode(data), pose_of(model, rows[0]), meta, poster_height, model.device)
-        if not cv2.imwrite(str(staging / POSTER_FILE), picture[..., ::-1]):
-            raise ExportError(f"{staging / POSTER_FILE} could not be written; is the disk full?")
+        done, jpeg = cv2.imencode(".jpg", picture[..., ::-1])
+        if not done:
+            raise ExportError(f"{POSTER_FILE} could not be encoded by this OpenCV; nothing was written")
+        (staging / POSTER_FILE).write_bytes(jpeg.tobytes())
         text = README.format(
             viewer_line=VIEWER_LINE,
             gaussians=len(arrays.position),
@@ -197,9 +198,8 @@ def write_bundle(
         )
         (staging / README_FILE).write_text(text)
         copy_viewer(staging)
-        folder.mkdir(exist_ok=True)
-        written = [file.replace(folder / file.name) for file in sorted(staging.iterdir())]
-    return {file.name: file.stat().st_size for file in written}
+        sizes = {file.name: file.stat().st_size for file in sorted(staging.iterdir())}
+    return sizes
 
 
 def copy_viewer(folder: Path) -> None:

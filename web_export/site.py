@@ -11,7 +11,6 @@ Every link is relative, so the folder works below any address. Pages forbid them
 import html
 import re
 import shutil
-import tempfile
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from typing import Annotated
 from urllib.parse import quote
 
 import tyro
+
+from nerfstudio_mobavatar import durable
 
 from . import bundle
 from .export import AVATAR_FILE, POSTER_FILE, README_FILE, VIEWER_LINE, ExportError, check_output_dir, copy_viewer
@@ -137,10 +138,7 @@ def folder_name(name: str, taken: set[str]) -> str:
 
 def write_site(folder: Path, entries: list[Entry], title: str) -> int:
     """Write everything to a temporary folder first and move it in at the end. Returns the bytes of all files."""
-    place = folder if folder.is_dir() else folder.parent
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place, prefix=f".{folder.name}-") as temporary:
-        staging = Path(temporary)
+    with durable.staging(folder) as staging:
         viewer = staging / VIEWER_FOLDER
         viewer.mkdir()
         copy_viewer(viewer)
@@ -158,12 +156,7 @@ def write_site(folder: Path, entries: list[Entry], title: str) -> int:
         (staging / "index.html").write_text(gallery_page(entries, title), "utf-8")
         with as_file(files("nerfstudio_mobavatar.web_export") / GALLERY_STYLE) as style:
             shutil.copyfile(style, staging / GALLERY_STYLE)
-        written = [path for path in sorted(staging.rglob("*")) if path.is_file()]
-        size = sum(path.stat().st_size for path in written)
-        for path in written:
-            final = folder / path.relative_to(staging)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(final)
+        size = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
     return size
 
 
