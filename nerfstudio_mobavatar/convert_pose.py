@@ -1,4 +1,4 @@
-"""`mobavatar convert-pose`: a motion from any tool, written as `.pose.json`, `.npz` or `.bvh` for one skeleton."""
+"""`mobavatar convert-pose`: any tool's motion as `.pose.json`, `.pose.bin`, `.npz` or `.bvh` for one skeleton."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +15,12 @@ from .motion.write import check_target
 @dataclass
 class ConvertPose:
     """Read a motion (AMASS, .pose.json, smpl_params.npz, SMPLer-X, GVHMR, WHAM, TRAM, EMAGE, BVH), say what was
-    detected, and write it as .pose.json, .npz or .bvh."""
+    detected, and write it as .pose.json, .pose.bin, .npz or .bvh."""
 
     source: Annotated[Path, tyro.conf.Positional]
     """The motion: a file, or SMPLer-X's folder."""
     target: Annotated[Path, tyro.conf.Positional]
-    """File to write; its ending (.pose.json, .npz, .bvh) is the format."""
+    """File to write; its ending (.pose.json, .pose.bin, .npz, .bvh) is the format."""
     avatar: Path | None = None
     """An avatar.mobavatar whose skeleton the motion is for; without it, that of `--body` in its mean shape."""
     body: str = "open"

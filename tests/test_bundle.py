@@ -8,7 +8,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from nerfstudio_mobavatar.web_export import bundle, evaluate, quantise, streams
+from nerfstudio_mobavatar import integer_tables
+from nerfstudio_mobavatar.web_export import bundle, evaluate, quantise
 from nerfstudio_mobavatar.web_export.bundle import AvatarArrays, BundleError
 from nerfstudio_mobavatar.web_export.precision import Precision, Quality
 from nerfstudio_mobavatar.web_export.whiten import CorrectiveSteps, plain_networks, pose_samples, whiten
@@ -145,12 +146,12 @@ def test_streams_come_back(reach: int, signed: bool):
     rng = np.random.default_rng(reach)
     values = rng.integers(-reach - 1 if signed else 0, reach, (37, 3), endpoint=True)
     values[0] = reach, (-reach - 1 if signed else 0), 0
-    coding, planes, raw = streams.encode(values, signed)
-    shape = streams.StreamShape(37, 3, signed)
-    np.testing.assert_array_equal(streams.decode(raw, shape, coding, planes), values)
-    for other in streams.CODINGS:
-        again = streams._planes(streams._fold(values, 8 * planes, other), planes)
-        np.testing.assert_array_equal(streams.decode(again, shape, other, planes), values, err_msg=other)
+    coding, planes, raw = integer_tables.encode(values, signed)
+    shape = integer_tables.StreamShape(37, 3, signed)
+    np.testing.assert_array_equal(integer_tables.decode(raw, shape, coding, planes), values)
+    for other in integer_tables.CODINGS:
+        again = integer_tables.as_bytes(values, other, planes)
+        np.testing.assert_array_equal(integer_tables.decode(again, shape, other, planes), values, err_msg=other)
 
 
 def test_readers_make_the_committed_arrays_of_the_committed_files():

@@ -63,7 +63,7 @@ def test_every_ending_is_written_by_its_format(ending: str, page: Path, tmp_path
     out = capsys.readouterr().out
     assert out.startswith(f"{target}: ") and "licence: Ada's own | no body" in out
     magic = {".mobavatar": b"MOBAVATR", ".npz": b"PK", ".pose.json": b'[{"frame_id"', ".ply": b"ply\n",
-             ".spz": b"\x1f\x8b", ".sog": b"PK", ".glb": b"glTF"}  # fmt: skip
+             ".pose.bin": b"MOBAPOSE", ".spz": b"\x1f\x8b", ".sog": b"PK", ".glb": b"glTF"}  # fmt: skip
     assert target.read_bytes().startswith(magic[ending])
     assert [p.name for p in tmp_path.iterdir()] == [target.name]
 

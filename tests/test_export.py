@@ -23,7 +23,7 @@ from tests.training_runs import PRUNE_STEP, STEPS, model_of, run, tiny_config
 DIST = Path(export.__file__).parent / "viewer" / "dist"
 OURS = {
     "avatar.mobavatar",
-    "motion.pose.json",
+    "motion.pose.bin",
     "motions.json",
     "poster.jpg",
     "README.txt",
@@ -155,7 +155,7 @@ def test_the_exported_motion_puts_the_person_where_training_saw_it(finished, exp
     model = model_of(finished)
     arrays = avatar_arrays(model.avatar, {})
     rows = model.get_buffer("train_rows").tolist()
-    poses = pose_sequence.read(exported / "motion.pose.json")
+    poses = pose_sequence.read(exported / "motion.pose.bin")
     assert len(poses) == len(rows) < len(model.get_buffer("fit_pose"))  # not the held-out poses
     for row, pose in zip(rows, poses):
         assert not pose.pose[0].any()
@@ -176,7 +176,7 @@ def test_a_turned_root_turns_about_the_pelvis():
 def test_every_file_is_there_under_the_name_that_the_page_asks_for(exported: Path, mini_capture: Path):
     assert {p.name for p in exported.iterdir()} == OURS == {p.name for p in exported.rglob("*")}
     page = (exported / "index.html").read_text()
-    asked = ("avatar.mobavatar", "motion.pose.json", "motions.json", "poster.jpg", "viewer.css", "viewer.js")
+    asked = ("avatar.mobavatar", "motion.pose.bin", "motions.json", "poster.jpg", "viewer.css", "viewer.js")
     assert all(f'"{name}"' in page for name in asked)
     assert all((exported / p.name).read_bytes() == p.read_bytes() for p in DIST.iterdir())
     for file in exported.iterdir():  # nobody learns from the site where it was made
@@ -200,9 +200,9 @@ def test_given_motions_come_first_and_start_where_training_did(config_path: Path
     index = json.loads((tmp_path / "site" / "motions.json").read_text())
     fps = model.capture.fps
     count = int(23 / 120 * fps + 1e-6) + 1
-    assert [tuple(entry.values()) for entry in index[:1]] == [("walk-one", "motion.pose.json", count, fps)]
+    assert [tuple(entry.values()) for entry in index[:1]] == [("walk-one", "motion.pose.bin", count, fps)]
     assert [(entry["name"], entry["file"]) for entry in index[1:]] == [
-        ("walk-one-2", "walk-one-2.pose.json"), ("training", "training.pose.json"),
+        ("walk-one-2", "walk-one-2.pose.bin"), ("training", "training.pose.bin"),
     ]  # fmt: skip
     rows = model.get_buffer("train_rows").tolist()
     arrays = bundle.load(tmp_path / "site" / "avatar.mobavatar")

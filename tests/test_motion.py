@@ -42,16 +42,17 @@ def test_every_format_gives_the_motion_that_was_put_into_it(writer: Callable[[Pa
     assert report.format in report.describe() and f"{written.fps:g} per second" in report.describe()
 
 
-@pytest.mark.parametrize("ending", [".pose.json", ".npz", ".bvh"])
+@pytest.mark.parametrize("ending", [".pose.json", ".pose.bin", ".npz", ".bvh"])
 def test_what_is_written_is_read_back(ending: str, tmp_path: Path):
-    """Five decimals in .pose.json; float32 in .npz; BVH has six decimals of a degree and no expression."""
+    """Five decimals in .pose.json; 2^-15 rad in .pose.bin; float32 in .npz; BVH has six decimals of a degree and no
+    expression."""
     motion = replace(walk(), fps=24.0)
     write_motion(tmp_path / f"m{ending}", motion, open_rig())
     options = replace(AS_STORED, fps=24.0 if ending == ".pose.json" else 0.0)
     found, _ = read_motion(tmp_path / f"m{ending}", open_rig(), options)
     expected = motion_files.without(motion, expression=ending != ".bvh")
     assert found.fps == pytest.approx(24.0)
-    assert_same_motion(found, expected, 3e-5, 5e-5)
+    assert_same_motion(found, expected, *((6e-5, 4e-4) if ending == ".pose.bin" else (3e-5, 5e-5)))
 
 
 def test_a_root_rotation_in_the_pose_of_a_pose_json_turns_about_the_pelvis(tmp_path: Path):
@@ -244,7 +245,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "absent": (lambda folder: folder / "a.npz", "expected a motion file, found no such file; check the path"),
     "ending": (
         _file("a.fbx", "x"),
-        "expected .npz, .npy, .pkl, .pt, .bvh, .pose.json, or SMPLer-X's folder;",
+        "expected .npz, .npy, .pkl, .pt, .bvh, .pose.json, .pose.bin, or SMPLer-X's folder;",
     ),
     "not a zip": (_file("a.npz", b"hello"), "expected an .npz of plain arrays, found that it cannot be read"),
     "other arrays": (_amass(poses=None, trans=None, joints=np.zeros(3)), "found joints, mocap_framerate. Save it with"),
@@ -318,7 +319,7 @@ def test_the_command_converts_reports_and_refuses(tmp_path: Path, monkeypatch, c
         run(str(source), str(target))
     run(str(source), str(target), "--overwrite")
     assert len(json.loads(target.read_text())) == 3
-    with pytest.raises(SystemExit, match=r"ends in .pose.json, .npz or .bvh; choose one of these"):
+    with pytest.raises(SystemExit, match=r"ends in .pose.json, .pose.bin, .npz or .bvh; choose one of these"):
         run(str(source), str(tmp_path / "out.fbx"))
     with pytest.raises(SystemExit, match=r"expected the folder .*nowhere to be there"):
         run(str(source), str(tmp_path / "nowhere" / "out.bvh"))

@@ -177,4 +177,4 @@ def test_capture_to_page_from_the_wheel(overlay: Path, tmp_path: Path) -> None:
     export = "from nerfstudio.scripts.exporter import entrypoint; entrypoint()"
     run([python, "-c", export, "mobavatar", "--load-config", config, "--output-dir", "page"], cwd=tmp_path)
     page = {path.name for path in (tmp_path / "page").iterdir()}
-    assert page >= {"index.html", "viewer.js", "avatar.mobavatar", "motion.pose.json", "poster.jpg", "README.txt"}
+    assert page >= {"index.html", "viewer.js", "avatar.mobavatar", "motion.pose.bin", "poster.jpg", "README.txt"}

@@ -21,7 +21,7 @@ from .synthetic_avatar import SyntheticAvatar, camera, rest_pose, walking_pose
 pytestmark = pytest.mark.skipif(chromium() is None, reason=NO_CHROMIUM)
 
 DIST = Path(__file__).parent.parent / "web_export" / "viewer" / "dist"
-AVATAR, MOTION = "avatar.mobavatar", "motion.pose.json"
+AVATAR, MOTION = "avatar.mobavatar", "motion.pose.bin"
 SIZE = 256
 TALL = 2 * SIZE
 """Window height where a message must leave the poster's middle free."""
@@ -266,8 +266,8 @@ BAD_FOLDERS = {
     "damaged": (edit(AVATAR, flipped), "is damaged (checksum differs); copy or export the file again"),
     "other file": (edit(AVATAR, lambda d: b"<html>"), 'not an avatar file: it starts with "<html>"'),
     "no avatar": (lambda f: (f / AVATAR).unlink(), "avatar.mobavatar: the server answered 404"),
-    "no motion": (lambda f: (f / MOTION).unlink(), "motion.pose.json: the server answered 404"),
-    "bad motion": (edit(MOTION, lambda d: b'[{"pose":[1]}]'), "motion.pose.json: frame 0 needs pose[165]"),
+    "no motion": (lambda f: (f / MOTION).unlink(), "motion.pose.bin: the server answered 404"),
+    "bad motion": (edit(MOTION, lambda d: b'[{"pose":[1]}]'), "motion.pose.bin: frame 0 needs pose[165]"),
 }
 
 

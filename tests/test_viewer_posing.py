@@ -37,7 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     calm = '<mobile-avatar target-fps="1" max-pixel-ratio="0.5"'
     page.write_text(page.read_text().replace("<mobile-avatar", calm).replace('motions="motions.json"', ""))
     (folder / "avatar.mobavatar").write_bytes(bundle.encode(AVATAR.build()))
-    pose_sequence.write(folder / "motion.pose.json", [walking_pose(x, 6) for x in (0.3, 0.6)], [0, 1])
+    pose_sequence.write(folder / "motion.pose.bin", [walking_pose(x, 6) for x in (0.3, 0.6)], [0, 1])
     shutil.copy(Path(__file__).parent.parent / "docs" / "sample" / "poster.jpg", folder)
     return folder
 

@@ -16,7 +16,6 @@ import tyro
 from nerfstudio_mobavatar.web_export import bundle, pose_sequence
 from nerfstudio_mobavatar.web_export.export import AVATAR_FILE
 from nerfstudio_mobavatar.web_export.levels import describe_levels, views_of, with_levels
-from nerfstudio_mobavatar.web_export.motions import MOTION_FILE
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class AddLevels:
             raise SystemExit(f"--pixels-per-metre {self.pixels_per_metre}: expected a positive number")
         path = self.folder / AVATAR_FILE
         before = path.read_bytes()
-        poses = pose_sequence.read(self.folder / MOTION_FILE)
+        poses = pose_sequence.read(pose_sequence.motion_of(self.folder))
         arrays = bundle.decode(before)
         shots = views_of([poses[0], poses[len(poses) // 2]], arrays.meta)
         arrays = with_levels(arrays, shots, self.pixels_per_metre)

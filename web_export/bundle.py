@@ -1,6 +1,6 @@
 """The avatar file: what writes it and what reads it. Described byte by byte in FORMAT.md. Imports numpy only.
 
-`container.py` knows the bytes around the sections, `streams.py` integers as sections, `schema.py` which ones there are,
+`container.py` knows the bytes around the sections, `schema.py` which ones there are (integers, `integer_tables.py`),
 `quantise.py` and `whiten.py` how an avatar becomes integers, `precision.py` how finely. Readers hand out the same
 arrays (`schema.ARRAYS`) whatever the version: the wide one, `gaussians`, is already the record that the GPU reads.
 """
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from nerfstudio_mobavatar import trained_poses
+from nerfstudio_mobavatar import integer_tables, trained_poses
 
-from . import container, streams
+from . import container
 from .arrays import AvatarArrays, BundleError
 from .container import ALIGN, MAGIC, MAX_HEADER_BYTES, MAX_SECTION_BYTES, PREAMBLE_BYTES, VERSION
 from .container import damage_as_bundle_error as _damage_as_bundle_error
@@ -82,7 +82,7 @@ def encode(a: AvatarArrays, precision: Precision = HIGH, inputs: np.ndarray | No
 def _packed(header: dict[str, Any], values: dict[str, np.ndarray]) -> bytes:
     sections = []
     for name, shape in stream_shapes(header).items():
-        coding, planes, raw = streams.encode(values[name], shape.signed)
+        coding, planes, raw = integer_tables.encode(values[name], shape.signed)
         sections.append(({"name": name, "coding": coding, "planes": planes}, raw))
     return container.write(header, sections)
 
@@ -144,7 +144,7 @@ def read_sections(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return None if shape is None else shape.items * entry["planes"]
 
     found = {
-        entry["name"]: streams.decode(raw, shapes[entry["name"]], entry["coding"], entry["planes"])
+        entry["name"]: integer_tables.decode(raw, shapes[entry["name"]], entry["coding"], entry["planes"])
         for entry, raw in container.sections(data, header, start, raw_bytes)
     }
     _none_missing(shapes, found)

@@ -36,8 +36,8 @@ README = """This folder is a web page that shows an animatable avatar. Copy it t
 (over https, or on localhost: browsers offer WebGPU nowhere else). Opening the file from disk does not work.
 
 avatar.mobavatar    the avatar ({gaussians:,} Gaussians; format: FORMAT.md of nerfstudio-mobavatar)
-motion.pose.json    {frames} poses at {fps:g} frames a second: {name}
-motions.json        list of this and further motions (*.pose.json)
+motion.pose.bin     {frames} poses at {fps:g} frames a second: {name}
+motions.json        list of this and further motions (*.pose.bin)
 poster.jpg          picture shown while the avatar loads
 {viewer_line}
 

@@ -8,10 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from nerfstudio_mobavatar import integer_tables
+from nerfstudio_mobavatar.motion import pose_binary
 from nerfstudio_mobavatar.motion.joint_names import NAMES
+from nerfstudio_mobavatar.motion.types import MAX_FRAMES
 from nerfstudio_mobavatar.posing import edit, ik, limits
 
-from . import bundle, container, header, layout, quantise, schema, streams
+from . import bundle, container, header, layout, quantise, schema
 
 GENERATED = Path(__file__).parent / "viewer" / "src" / "generated.ts"
 POSING = GENERATED.parent / "posing" / "table.ts"
@@ -86,8 +89,15 @@ def generate() -> str:
             _constant("MAX_DEPTH", header.MAX_DEPTH, "Lists and objects inside each other."),
             _constant("MAX_SECTIONS", header.MAX_SECTIONS, "Most sections."),
             _constant("MAX_SHUFFLE", header.MAX_SHUFFLE, "Most bytes of a row in version 1."),
-            _constant("CODINGS", streams.CODINGS, "How the integers of a stream may lie."),
-            _constant("MAX_PLANES", streams.MAX_PLANES, "Most bytes of an integer."),
+            _constant("CODINGS", integer_tables.CODINGS, "How the integers of a stream may lie."),
+            _constant("MAX_PLANES", integer_tables.MAX_PLANES, "Most bytes of an integer."),
+            _constant("MOTION_MAGIC", pose_binary.MAGIC.decode("ascii"), "First bytes of a motion in binary."),
+            _constant("MOTION_VERSION", pose_binary.VERSION, "Newest that this page reads."),
+            _constant("MOTION_HEADER_BYTES", pose_binary.HEADER.size, "Before its numbers."),
+            _constant("MOTION_STEPS", pose_binary.STEPS, "What its integers count."),
+            _constant("MOTION_NORM", [pose_binary.NORM, pose_binary.NORM_SLACK], "Square of a quaternion, in steps."),
+            _constant("MAX_FRAMES", MAX_FRAMES, "Longest motion."),
+            _constant("MAX_EXPRESSIONS", pose_binary.MAX_EXPRESSIONS, "Of a frame."),
             _constant("GRID", quantise.GRID, "Steps of the box of positions."),
             _constant("MAX_REACH", quantise.MAX_REACH, "Largest integer that stands for a real number."),
             _constant("RECORD_WORDS", bundle.RECORD_WORDS, "32-bit words per Gaussian."),

@@ -9,12 +9,12 @@ import math
 from typing import Any
 
 from nerfstudio_mobavatar import trained_poses
+from nerfstudio_mobavatar.integer_tables import CODINGS, MAX_PLANES
 
 from .arrays import BundleError
 from .detail import levels_fault
 from .schema import ARRAYS, ATTRIBUTES, COUNT_LIMITS, MAX_BASIS, MAX_GAUSSIANS, MAX_INPUT, MAX_METRES, STEPS, WHOLES
 from .schema import streams as stream_shapes
-from .streams import CODINGS, MAX_PLANES
 
 MAX_DEPTH = 16
 """Lists and objects inside each other; how many a JSON reader survives differs."""

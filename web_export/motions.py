@@ -1,6 +1,6 @@
 """The motions of an exported folder: those that the user gave, placed where the capture was, and the training motion.
 
-`motions.json` lists them in the order of a menu (FORMAT.md); the first is always `motion.pose.json`.
+`motions.json` lists them in the order of a menu (FORMAT.md); the first is always `motion.pose.bin`.
 """
 
 import json
@@ -17,8 +17,9 @@ from nerfstudio_mobavatar.motion import Motion, MotionOptions, Rig, axes, place,
 from nerfstudio_mobavatar.motion.types import pad_expression
 
 from .evaluate import Pose
+from .pose_sequence import MOTION_FILE
 
-MOTION_FILE, TRAINING = "motion.pose.json", "training"
+TRAINING = "training"
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ def write_motions(folder: Path, motions: Sequence[NamedMotion], rig: Rig) -> Non
     """A file per motion and the index."""
     index = []
     for i, named in enumerate(motions):
-        file = MOTION_FILE if i == 0 else f"{named.name}.pose.json"
-        pose_json.write_rows(folder / file, pose_json.rows_of(named.motion, rig), named.frame_ids)
+        file = MOTION_FILE if i == 0 else f"{named.name}.pose.bin"
+        pose_json.write_rows(folder / file, pose_json.rows_of(named.motion, rig), named.frame_ids, named.motion.fps)
         index.append({"name": named.name, "file": file, "frames": len(named.motion), "fps": named.motion.fps})
     (folder / pose_json.INDEX).write_text(json.dumps(index, indent=1) + "\n")
 

@@ -16,7 +16,6 @@ from .bundle import AvatarArrays, BundleError, decode
 from .cameras import look_at
 from .evaluate import Pose, joint_transforms
 from .export import AVATAR_FILE
-from .motions import MOTION_FILE
 
 if TYPE_CHECKING:
     from .wgpu_renderer import WgpuRenderer
@@ -46,7 +45,7 @@ class RenderWeb:
     out: Path
     """Picture (.png) or video (.mp4) to write."""
     pose: Path | None = None
-    """A `.pose.json` (other tools' motions: `mobavatar convert-pose`); by default the folder's own motion."""
+    """A `.pose.json` or `.pose.bin` (others: `mobavatar convert-pose`); by default the folder's own motion."""
     frame: int = 0
     """Frame of the motion that a picture shows; a video shows all of them from this one on."""
     fps: float | None = None
@@ -107,9 +106,9 @@ class RenderWeb:
 
     def _poses(self) -> list[Pose]:
         """The poses to draw."""
-        path = self.pose or self.folder / MOTION_FILE
+        path = self.pose or pose_sequence.motion_of(self.folder)
         if not path.is_file():
-            raise RenderError(f"{path}: no such motion; give a .pose.json with --pose")
+            raise RenderError(f"{path}: no such motion; give a .pose.json or .pose.bin with --pose")
         poses = pose_sequence.read(path)
         if not 0 <= self.frame < len(poses):
             raise RenderError(f"--frame {self.frame}: {path} has frames 0 to {len(poses) - 1}")

@@ -3,8 +3,9 @@
 import math
 from typing import Any
 
+from nerfstudio_mobavatar.integer_tables import StreamShape
+
 from .records import RECORD_WORDS
-from .streams import StreamShape
 
 ARRAYS: dict[str, tuple[str, str]] = {
     "gaussians": ("uint32", "one 48-byte record per Gaussian, in Morton order"),

@@ -23,7 +23,7 @@ import tyro
 
 from nerfstudio_mobavatar import durable
 
-from . import bundle
+from . import bundle, pose_sequence
 from .export import AVATAR_FILE, POSTER_FILE, README_FILE, VIEWER_LINE, ExportError, check_output_dir, copy_viewer
 
 VIEWER_FOLDER = "viewer"
@@ -152,7 +152,10 @@ def write_site(folder: Path, entries: list[Entry], title: str) -> int:
             readme = target / README_FILE
             if readme.is_file():
                 readme.write_text(readme.read_text("utf-8").replace(VIEWER_LINE, SHARED_VIEWER_LINE), "utf-8")
-            (target / "index.html").write_text(viewer_page(template, shared, entry.name), "utf-8")
+            page_text = viewer_page(template, shared, entry.name)
+            if pose_sequence.motion_of(target).name == pose_sequence.OLD_MOTION_FILE:
+                page_text = _replaced(page_text, pose_sequence.MOTION_FILE, pose_sequence.OLD_MOTION_FILE)
+            (target / "index.html").write_text(page_text, "utf-8")
         (staging / "index.html").write_text(gallery_page(entries, title), "utf-8")
         with as_file(files("nerfstudio_mobavatar.web_export") / GALLERY_STYLE) as style:
             shutil.copyfile(style, staging / GALLERY_STYLE)

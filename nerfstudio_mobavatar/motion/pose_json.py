@@ -4,36 +4,37 @@ A top-level array of `{"frame_id", "pose": [165], "Th": [3], "Rh": [[3],[3],[3]]
 rotation may also stand in `pose[:3]`, about joint 0 (`J0`): the body then turns by `Rh exp(pose[:3])` and joint 0 is at
 `Rh J0 + Th`. Files written here have it zero. The frame rate is not in the file: a `motions.json` beside it has it
 (web_export/FORMAT.md), else 30 is taken.
+
+`.pose.bin` holds the same rows in a fifteenth of the bytes, and the rate (pose_binary.py). Whatever reads or writes
+one reads or writes the other, by the name's ending.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
+from . import pose_binary
 from .load import read_json
-from .types import MAX_FRAMES, Motion, MotionError, RawMotion, Rig, pad_expression
+from .types import MAX_FRAMES, Motion, MotionError, PoseRow, RawMotion, Rig, pad_expression
 
 INDEX = "motions.json"
-
-
-@dataclass(frozen=True)
-class PoseRow:
-    """One frame as it stands in the file."""
-
-    pose: Float[ndarray, "55 3"]
-    Rh: Float[ndarray, "3 3"]
-    Th: Float[ndarray, " 3"]
-    expression: Float[ndarray, " e"]
+ENDINGS = (".pose.json", pose_binary.ENDING)
 
 
 def read_rows(path: Path) -> list[PoseRow]:
     """The file's frames; raises `MotionError` naming the frame that is not one."""
+    return read_numbered(path)[0]
+
+
+def read_numbered(path: Path) -> tuple[list[PoseRow], list[int]]:
+    """The file's frames and their numbers, which count from 0 where the file has none."""
+    if is_binary(path):
+        found = pose_binary.read(path)
+        return list(found.rows), list(found.frame_ids)
     rows = read_json(path)
     if not isinstance(rows, list) or not 0 < len(rows) <= MAX_FRAMES:
         found = f"{len(rows)} frames" if isinstance(rows, list) else type(rows).__name__
@@ -49,11 +50,21 @@ def read_rows(path: Path) -> list[PoseRow]:
                 f"{path}: frame {i} needs pose[165], Th[3], Rh[3][3] ({error}). Export it again."
             ) from None
         out.append(PoseRow(pose, Rh, Th, expression))
-    return out
+    ids = [row.get("frame_id") for row in rows]
+    return out, ids if all(type(i) is int and abs(i) < 1 << 31 for i in ids) else list(range(len(out)))
 
 
-def write_rows(path: Path, rows: Sequence[PoseRow], frame_ids: Sequence[int]) -> None:
-    """Write the array, five decimals for angles (1e-5 rad) and positions (10 micrometres)."""
+def is_binary(path: Path) -> bool:
+    """Whether the name says `.pose.bin`."""
+    return path.name.lower().endswith(pose_binary.ENDING)
+
+
+def write_rows(path: Path, rows: Sequence[PoseRow], frame_ids: Sequence[int], fps: float = 0.0) -> None:
+    """Write the array, five decimals for angles (1e-5 rad) and positions (10 micrometres); or `.pose.bin`, whose errors
+    pose_binary.py states and which keeps the rate (0: not known)."""
+    if is_binary(path):
+        pose_binary.write(path, rows, frame_ids, fps)
+        return
 
     def numbers(x: ndarray, decimals: int) -> list:
         return np.round(np.asarray(x, np.float64), decimals).tolist()
@@ -86,7 +97,7 @@ def read(path: Path, rig: Rig) -> RawMotion:
         pose=pose,
         pelvis=pelvis,
         expression=np.concatenate([pad_expression(row.expression, 1) for row in rows]),
-        fps=indexed_fps(path),
+        fps=stored_fps(path),
         usual_fps=30.0,
         up=None,
         hands="given",
@@ -105,7 +116,14 @@ def rows_of(motion: Motion, rig: Rig) -> list[PoseRow]:
 
 def write(path: Path, motion: Motion, rig: Rig) -> None:
     """Write the motion with frames numbered from 0."""
-    write_rows(path, rows_of(motion, rig), range(len(motion)))
+    write_rows(path, rows_of(motion, rig), range(len(motion)), motion.fps)
+
+
+def stored_fps(path: Path) -> float | None:
+    """Frames a second that the file itself, or a `motions.json` beside it, says it has; None where neither does."""
+    if is_binary(path):
+        return pose_binary.read(path).fps or indexed_fps(path)
+    return indexed_fps(path)
 
 
 def indexed_fps(path: Path) -> float | None:

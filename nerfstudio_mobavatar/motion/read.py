@@ -12,7 +12,7 @@ from .resample import resample
 from .types import METRES, FormatName, Motion, MotionError, MotionOptions, MotionReport, RawMotion, Rig
 
 DEFAULTS = MotionOptions()
-_SUFFIXES = ".npz, .npy, .pkl, .pt, .bvh, .pose.json, or SMPLer-X's folder"
+_SUFFIXES = ".npz, .npy, .pkl, .pt, .bvh, .pose.json, .pose.bin, or SMPLer-X's folder"
 
 
 def read_motion(path: Path, rig: Rig, options: MotionOptions = DEFAULTS) -> tuple[Motion, MotionReport]:
@@ -66,7 +66,7 @@ def _read_raw(path: Path, rig: Rig, options: MotionOptions) -> RawMotion:
         _agree(path, given, "smpler-x")
         return smpler_x.read(path, rig, options.person)
     name = path.name.lower()
-    if name.endswith(".json"):
+    if name.endswith(".json") or pose_json.is_binary(path):
         _agree(path, given, "pose-json")
         return pose_json.read(path, rig)
     if name.endswith(".bvh"):

@@ -66,6 +66,16 @@ class Rig:
 
 
 @dataclass(frozen=True)
+class PoseRow:
+    """One frame of a `.pose.json` or `.pose.bin`: `x_world = Rh @ skin(x) + Th`."""
+
+    pose: Float[ndarray, "55 3"]
+    Rh: Float[ndarray, "3 3"]
+    Th: Float[ndarray, " 3"]
+    expression: Float[ndarray, " e"]
+
+
+@dataclass(frozen=True)
 class RawMotion:
     """What a format's reader found, still in the file's axes, unit and frame rate. `t` frames."""
 

@@ -1,4 +1,4 @@
-"""A motion to disk, by the name's ending: `.pose.json`, `.npz`, `.bvh`."""
+"""A motion to disk, by the name's ending: `.pose.json`, `.pose.bin`, `.npz`, `.bvh`."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def write_motion(path: Path, motion: Motion, rig: Rig) -> None:
     """
     check_target(path)
     name = path.name.lower()
-    if name.endswith(".pose.json"):
+    if name.endswith(pose_json.ENDINGS):
         pose_json.write(path, motion, rig)
     elif name.endswith(".bvh"):
         path.write_text(bvh.text(motion, rig))
@@ -36,7 +36,9 @@ def write_motion(path: Path, motion: Motion, rig: Rig) -> None:
 
 def check_target(path: Path) -> None:
     """Raise before minutes of work for a name that `write_motion` would refuse."""
-    if not path.name.lower().endswith((".pose.json", ".npz", ".bvh")):
-        raise MotionError(f"{path}: expected a name that ends in .pose.json, .npz or .bvh; choose one of these.")
+    if not path.name.lower().endswith((*pose_json.ENDINGS, ".npz", ".bvh")):
+        raise MotionError(
+            f"{path}: expected a name that ends in .pose.json, .pose.bin, .npz or .bvh; choose one of these."
+        )
     if not path.parent.is_dir():
         raise MotionError(f"{path}: expected the folder {path.parent} to be there, found none; create it.")

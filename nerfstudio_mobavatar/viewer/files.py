@@ -35,14 +35,14 @@ def save_pose(path: Path, edited: EditedPose, skeleton: Skeleton) -> None:
 
 
 def load_motion(path: Path, skeleton: Skeleton, up: tuple[float, float, float], hands: np.ndarray) -> Motion:
-    """A motion file for this person in the capture's world. A `.pose.json` is taken as it stands; other formats are
-    turned so that their up axis is the capture's. `hands` [30, 3] is the body's mean hand pose.
+    """A motion file for this person in the capture's world. A `.pose.json` or `.pose.bin` is taken as it stands;
+    other formats are turned so that their up axis is the capture's. `hands` [30, 3] is the body's mean hand pose.
 
     Raises:
         MotionError: missing, damaged, or of no known format.
     """
     rig = Rig(skeleton.rest, skeleton.parents, hands)
-    if path.name.lower().endswith(".json"):
+    if path.name.lower().endswith((".json", ".pose.bin")):
         raw = pose_json.read(path, rig)
         if not all(np.isfinite(x).all() for x in (raw.pose, raw.pelvis, raw.expression)):
             raise MotionError(f"{path}: expected finite numbers, found NaN or infinity. Export it again.")

@@ -134,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=("losses", "load"))
     parser.add_argument("--avatar", type=Path, default=SAMPLE / "avatar.mobavatar")
-    parser.add_argument("--motion", type=Path, default=SAMPLE / "motion.pose.json")
+    parser.add_argument("--motion", type=Path, default=SAMPLE / "motion.pose.bin")
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     found = losses(args.avatar, args.motion) if args.part == "losses" else load(args.avatar, args.repeats)

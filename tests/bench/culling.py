@@ -91,7 +91,7 @@ class Bench:
     def main(self) -> None:
         """Two poses; the worse decibels, the mean share of fragments."""
         arrays = bundle.load(self.folder / "avatar.mobavatar")
-        poses = pose_sequence.read(self.folder / "motion.pose.json")
+        poses = pose_sequence.read(pose_sequence.motion_of(self.folder))
         rows = [self._picture(evaluate(arrays, pose), arrays.meta) for pose in (poses[0], poses[len(poses) // 2])]
         methods = {
             name: {

@@ -21,7 +21,7 @@ import torch
 
 from nerfstudio_mobavatar.gaussians import PosedGaussians
 from nerfstudio_mobavatar.render import rasterize
-from nerfstudio_mobavatar.web_export import bundle, export, motions, pose_sequence
+from nerfstudio_mobavatar.web_export import bundle, export, pose_sequence
 from nerfstudio_mobavatar.web_export.evaluate import evaluate
 from nerfstudio_mobavatar.web_export.exchange import runtime_npz
 from tests.exchange_readers import gaussians_of_gltf, gaussians_of_table, read_csv, splat_transform, turned
@@ -72,7 +72,7 @@ def measure(folder: Path, size: int, frames: int) -> dict[str, Any]:
     """One entry per ending."""
     avatar = bundle.load(folder / export.AVATAR_FILE)
     views = parity.shots(folder, size, frames)
-    chosen = np.linspace(0, len(pose_sequence.read(folder / motions.MOTION_FILE)) - 1, frames).round().astype(int)
+    chosen = np.linspace(0, len(pose_sequence.read(pose_sequence.motion_of(folder))) - 1, frames).round().astype(int)
     ours = [draw(vars(evaluate(avatar, shot.pose)), shot) for shot in views]
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
@@ -91,7 +91,7 @@ def measure(folder: Path, size: int, frames: int) -> dict[str, Any]:
             }
         for name, flags in (("skinned_glb", ()), ("skinned_body_glb", ("--mesh",))):
             target = Path(temporary) / f"{name}.glb"
-            seconds = convert(folder, target, "--motion", str(folder / motions.MOTION_FILE), *flags)
+            seconds = convert(folder, target, "--motion", str(pose_sequence.motion_of(folder)), *flags)
             result[name] = {"size_mb": round(target.stat().st_size / 1e6, 3), "convert_s": round(seconds, 2)}
     return result
 

@@ -2,8 +2,9 @@
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { AvatarFile } from "../../web_export/viewer/src/avatar_file";
-import { ViewerError } from "../../web_export/viewer/src/errors";
+import { asViewerError, ViewerError } from "../../web_export/viewer/src/errors";
 import { ARRAYS, type ArrayName } from "../../web_export/viewer/src/generated";
+import { isMotionFile, readMotionFile } from "../../web_export/viewer/src/motion_file";
 
 const collect = (globalThis as { gc?: () => void }).gc;
 if (!collect) throw new Error("run with node --expose-gc");
@@ -17,9 +18,17 @@ for (let at = 0; at < all.length; ) {
   at += 4 + length;
   const started = performance.now();
   try {
-    const { sections } = await new AvatarFile(bytes.buffer).whole;
     const hash = createHash("sha256");
-    for (const name of Object.keys(ARRAYS) as ArrayName[]) hash.update(sections[name]);
+    if (isMotionFile(bytes)) {
+      const { fps, poses } = await readMotionFile(bytes).catch((error: unknown) => {
+        throw asViewerError(error);
+      });
+      hash.update(new Uint8Array(Float64Array.of(fps).buffer));
+      for (const { pose, Rh, Th, expression } of poses) for (const x of [pose, Rh, Th, expression]) hash.update(x);
+    } else {
+      const { sections } = await new AvatarFile(bytes.buffer).whole;
+      for (const name of Object.keys(ARRAYS) as ArrayName[]) hash.update(sections[name]);
+    }
     found.push({ sum: hash.digest("hex"), ms: performance.now() - started });
   } catch (error) {
     const isOurs = error instanceof ViewerError && error.code !== "internal";

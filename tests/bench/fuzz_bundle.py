@@ -1,4 +1,4 @@
-"""Damaged avatar files through the Python and the TypeScript reader: an error that says so, or the same avatar in both.
+"""Damaged avatar files and motions through both readers (Python, TypeScript): an error that says so, or one result.
 
     python -m tests.bench.fuzz_bundle --files 100000 --jobs 60
 
@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from nerfstudio_mobavatar.motion import MotionError, pose_binary
 from nerfstudio_mobavatar.web_export import bundle, container
 from tests.avatar_files import checksum
 from tests.bench.common import device_name, write
@@ -60,12 +61,23 @@ NUMBERS: tuple[Any, ...] = (
 
 
 def digest(data: bytes) -> str:
-    """SHA-256 of the arrays that the Python reader hands out."""
+    """SHA-256 of the arrays that the Python reader hands out, of an avatar or of a motion (by its first bytes)."""
+    if data[:8] == pose_binary.MAGIC:
+        return motion_digest(pose_binary.decode_file(data))
     _, arrays = bundle.read_sections(data)
     bundle.decode(data)
     whole = hashlib.sha256()
     for name in bundle.ARRAYS:
         whole.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return whole.hexdigest()
+
+
+def motion_digest(found: pose_binary.PoseSequence) -> str:
+    """SHA-256 of the rate and of all rows."""
+    whole = hashlib.sha256(np.float64(found.fps).tobytes())
+    for row in found.rows:
+        for array in (row.pose, row.Rh, row.Th, row.expression):
+            whole.update(np.ascontiguousarray(array, np.float32).tobytes())
     return whole.hexdigest()
 
 
@@ -148,22 +160,41 @@ def _retype(rng: np.random.Generator, data: bytes) -> bytes:
     return _sealed(data, bytes(text), data[start:])
 
 
+def _remotion(rng: np.random.Generator, data: bytes) -> bytes:
+    """A motion with other numbers in its header or other ones behind it, its checksum right."""
+    head, stored = bytearray(data[: pose_binary.HEADER.size - 4]), data[pose_binary.HEADER.size :]
+    kind = rng.integers(0, 4)
+    if kind == 0:
+        place = int(rng.integers(2, 6)) * 4
+        old = int.from_bytes(head[place : place + 4], "little")
+        new = rng.choice([0, 1, 1 << 20, (1 << 32) - 1, 0x7F800000, max(old - 1, 0), old + 1, old ^ 1 << 31])
+        head[place : place + 4] = int(new).to_bytes(4, "little")
+    elif kind == 1:
+        stored = _flip(rng, stored)
+    else:
+        raw = gzip.decompress(stored)
+        raw = _flip(rng, raw) if kind == 2 else raw + bytes(int(rng.choice([1, 100, 10_000_000])))
+        stored = gzip.compress(raw, 1, mtime=0) + (b"", b"", bytes(8))[rng.integers(0, 3)]
+    return bytes(head) + zlib.crc32(stored, zlib.crc32(head)).to_bytes(4, "little") + stored
+
+
 BLIND, SEALED = (_flip, _cut, _splice), (_lie, _restream, _retype)
 
 
 def mutate(rng: np.random.Generator, originals: list[bytes]) -> tuple[int, bool, bytes]:
     """Which original it was, whether its checksums are right, and the damaged file."""
     which = int(rng.integers(0, len(originals)))
-    makers = BLIND + SEALED
+    sealed = (_remotion,) if originals[which][:8] == pose_binary.MAGIC else SEALED
+    makers = BLIND + sealed
     maker = makers[rng.integers(0, len(makers))]
-    return which, maker in SEALED, maker(rng, originals[which])
+    return which, maker in sealed, maker(rng, originals[which])
 
 
 def _by_python(data: bytes) -> dict[str, Any]:
     started = time.perf_counter()
     try:
         found: dict[str, Any] = {"sum": digest(data)}
-    except bundle.BundleError as error:
+    except (bundle.BundleError, MotionError) as error:
         found = {"error": str(error), "is_ours": True}
     except Exception as error:
         found = {"error": repr(error), "is_ours": False}
@@ -243,7 +274,7 @@ class Found:
 def batch(first: int, count: int, seed: int, reader: Path, keep: Path | None) -> Found:
     """Files `first`, `first` + 1 ...: always the same ones of a seed, whoever reads them."""
     before = _peak_mb()
-    originals = [path.read_bytes() for path in sorted(GOLDENS.glob("*.mobavatar"))]
+    originals = [path.read_bytes() for path in (*sorted(GOLDENS.glob("*.mobavatar")), GOLDENS / "walk.pose.bin")]
     sums = [digest(data) for data in originals]
     rng = np.random.default_rng([seed, first])
     made = [mutate(rng, originals) for _ in range(count)]

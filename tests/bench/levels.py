@@ -27,7 +27,7 @@ class Bench:
         """Decibels of all Gaussians and of each level, in pictures so much coarser than the training pictures."""
         a = bundle.load(self.folder / "avatar.mobavatar")
         assert a.pixels_per_metre is not None
-        poses = pose_sequence.read(self.folder / "motion.pose.json")
+        poses = pose_sequence.read(pose_sequence.motion_of(self.folder))
         shots = levels.views_of([poses[0], poses[len(poses) // 2]], a.meta)
         trials = [levels.Trial(a, pose, direction, "cpu") for pose, direction in shots]
         rows = {}

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from nerfstudio_mobavatar.web_export import bundle, export, motions, pose_sequence
+from nerfstudio_mobavatar.web_export import bundle, export, pose_sequence
 from tests import browser, renderers
 
 
 def shots(folder: Path, size: int, frames: int) -> list[renderers.Shot]:
     """`frames` poses spread over the motion, seen by the camera of the poster; `size` is the height in pixels."""
     meta = bundle.load(folder / export.AVATAR_FILE).meta
-    poses = pose_sequence.read(folder / motions.MOTION_FILE)
+    poses = pose_sequence.read(pose_sequence.motion_of(folder))
     width = size * 3 // 4
     T, K = export.front_camera(meta, width, size)
     chosen = np.linspace(0, len(poses) - 1, frames).round().astype(int)

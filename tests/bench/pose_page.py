@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 from nerfstudio_mobavatar.motion.joint_names import INDEX
 from nerfstudio_mobavatar.posing.edit import EditedPose, curled
 from nerfstudio_mobavatar.posing.ik import LIMBS, Skeleton, reach, world_joints
-from nerfstudio_mobavatar.web_export import bundle, evaluate, export, motions, pose_sequence
+from nerfstudio_mobavatar.web_export import bundle, evaluate, export, pose_sequence
 from tests import browser, renderers
 from tests.bench.common import command_line, device_name, write
 
@@ -69,7 +69,7 @@ class Bench:
 
     def _psnr(self, arrays: bundle.AvatarArrays, skeleton: Skeleton) -> float:
         width = self.height * 3 // 4
-        pose = edited(pose_sequence.read(self.folder / motions.MOTION_FILE)[self.frame], skeleton)
+        pose = edited(pose_sequence.read(pose_sequence.motion_of(self.folder))[self.frame], skeleton)
         T, K = export.front_camera(arrays.meta, width, self.height)
         with (
             tempfile.TemporaryDirectory() as folder,

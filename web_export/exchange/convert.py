@@ -1,5 +1,6 @@
 """`mobavatar convert`: an avatar into somebody else's format, or from the published runtime's back into ours."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,20 +8,23 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
+from nerfstudio_mobavatar.motion import pose_json
+
 from .. import pose_sequence
 from ..evaluate import evaluate
 from ..precision import Quality
 from ..quality import Precisely, size_table
 from . import body_mesh, ply, runtime_npz, skinned_glb, sog, splats, splats_glb, spz
 from .errors import ExchangeError
-from .source import Source, frame_of, open_source, rest_pose
+from .source import DEFAULT_FPS, Source, frame_of, open_source, rest_pose
 
 SNAPSHOTS: dict[str, splats.Axes] = {".ply": "y-down", ".sog": "y-down", ".spz": "y-up", ".glb": "y-up"}
 """Ending and the axes of the format."""
 TARGETS = {
     ".mobavatar": "the avatar file",
     ".npz": "the published runtime's avatar",
-    ".pose.json": "the motion of an exported folder",
+    ".pose.json": "a motion: an exported folder's, or a .pose.bin",
+    ".pose.bin": "the same in about a fifteenth of the bytes",
     ".ply": "splats of one pose",
     ".spz": "splats of one pose",
     ".sog": "splats of one pose",
@@ -31,18 +35,19 @@ TARGETS = {
 @dataclass
 class Convert:
     """Write an avatar in another format; the ending of the target says which: .mobavatar, .npz (published runtime),
-    .pose.json, .ply, .spz, .sog or .glb. docs/exchange.md says what each of them keeps."""
+    .pose.json, .pose.bin, .ply, .spz, .sog or .glb. docs/exchange.md says what each of them keeps."""
 
     source: Annotated[Path, tyro.conf.Positional]
-    """Folder that `ns-export mobavatar` wrote, an avatar.mobavatar, or an avatar .npz of the published runtime."""
+    """Folder that `ns-export mobavatar` wrote, an avatar.mobavatar, an avatar .npz of the published runtime, or a
+    motion (.pose.json, .pose.bin) to be written as the other."""
     target: Annotated[Path, tyro.conf.Positional]
     """File to write."""
     pose: Path | None = None
-    """Splats: the `.pose.json` whose frame is shown; by default the folder's own motion, else a T-pose."""
+    """Splats: the motion (`.pose.json`, `.pose.bin`) whose frame is shown; by default the folder's, else a T-pose."""
     frame: int = 0
     """Splats: frame of the motion."""
     motion: tuple[Path, ...] = ()
-    """`.glb`: motions (`.pose.json`) as animations of a skinned model; any other: `mobavatar convert-pose` first."""
+    """`.glb`: motions (`.pose.json`, `.pose.bin`; others: `convert-pose`) as animations of a skinned model."""
     fps: float | None = None
     """`.glb` with --motion: frames a second of the motions; by default those of the avatar's capture."""
     mesh: bool = False
@@ -63,20 +68,39 @@ class Convert:
         """Check everything that can be checked, read, write beside the target, move into place."""
         ending = self._ending()
         self._check(ending)
+        if self._is_motion(ending):
+            self._finish(lambda draft: self._write_motion(self.source, DEFAULT_FPS, draft))
+            return
         source = open_source(self.source)
         for note in source.notes:
             print(f"{source.path}: {note}")
-        draft = self.target.with_name(f".{self.target.name}-unfinished")
-        try:
-            said = self._write(source, ending, draft)
-            draft.replace(self.target)
-        finally:
-            draft.unlink(missing_ok=True)
-        print(f"{self.target}: {said}, {self.target.stat().st_size / 1e6:.2f} MB")
+        self._finish(lambda draft: self._write(source, ending, draft))
         if ending == ".mobavatar":
             print(size_table(self.target.read_bytes()))
         if source.rights:
             print(f"  licence: {source.rights}")
+
+    def _is_motion(self, ending: str) -> bool:
+        """Whether one form of a motion is to become another."""
+        return ending in pose_json.ENDINGS and self.source.name.lower().endswith(pose_json.ENDINGS)
+
+    def _finish(self, write: Callable[[Path], str]) -> None:
+        """Write beside the target, move into place, and say what `write` says."""
+        draft = self.target.with_name(f".unfinished-{self.target.name}")
+        try:
+            said = write(draft)
+            draft.replace(self.target)
+        finally:
+            draft.unlink(missing_ok=True)
+        size = self.target.stat().st_size
+        print(f"{self.target}: {said}, {f'{size / 1e6:.2f} MB' if size >= 1e5 else f'{size:,} bytes'}")
+
+    def _write_motion(self, source: Path, usual_fps: float, draft: Path) -> str:
+        """One form of a motion as another, frame numbers kept."""
+        rows, frame_ids = pose_json.read_numbered(source)
+        fps = pose_json.stored_fps(source)
+        pose_json.write_rows(draft, rows, frame_ids, fps or 0.0)
+        return f"{len(rows)} poses at {fps or usual_fps:g} frames a second"
 
     def _ending(self) -> str:
         ending = next((e for e in TARGETS if self.target.name.lower().endswith(e)), None)
@@ -106,9 +130,10 @@ class Convert:
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise ExchangeError(f"--fps {self.fps}: expected more than 0 and at most 1000 frames a second")
         for path in (*self.motion, *([self.pose] if self.pose else [])):
-            if not path.name.endswith(".json") or not path.is_file():
+            if not path.name.endswith((".json", pose_json.ENDINGS[1])) or not path.is_file():
+                found = "another format" if path.is_file() else "none"
                 raise ExchangeError(
-                    f"{path}: expected a motion in .pose.json, found {'another format' if path.is_file() else 'none'}; "
+                    f"{path}: expected a motion in .pose.json or .pose.bin, found {found}; "
                     "`mobavatar convert-pose` makes one of any other."
                 )
         if not self.target.absolute().parent.is_dir():
@@ -127,12 +152,10 @@ class Convert:
         if ending == ".npz":
             runtime_npz.write(draft, a, self.input_width)
             return f"published runtime's layout, {self.input_width} network inputs (not tried in a player)"
-        if ending == ".pose.json":
+        if ending in pose_json.ENDINGS:
             if source.motion is None:
                 raise ExchangeError(f"{source.path}: has no motion; only an exported folder has one.")
-            poses = pose_sequence.read(source.motion)
-            pose_sequence.write(draft, poses, range(len(poses)))
-            return f"{len(poses)} poses at {source.fps:g} frames a second"
+            return self._write_motion(source.motion, source.fps, draft)
         axes = SNAPSHOTS[ending]
         R = np.eye(3) if self.axes == "world" else splats.upright(source.up, axes)
         if self.motion:

@@ -16,15 +16,13 @@ from . import runtime_npz
 from .errors import ExchangeError
 from .source import AVATAR_FILE, DEFAULT_FPS
 
-MOTION_ENDING = ".pose.json"
-
 
 @dataclass
 class Info:
     """Print what is inside a file: counts, bytes of every section, trained range, levels, body, licence."""
 
     file: Annotated[Path, tyro.conf.Positional]
-    """An avatar.mobavatar of any version, a folder that holds one, an avatar `.npz`, or a `.pose.json`."""
+    """An avatar.mobavatar of any version, a folder that holds one, an avatar `.npz`, or a motion."""
     json: bool = False
     """Print it as JSON."""
 
@@ -40,12 +38,12 @@ def describe(path: Path) -> dict[str, Any]:
         if not (path / AVATAR_FILE).is_file():
             raise ExchangeError(f"{path}: expected a folder that `ns-export mobavatar` wrote, found no {AVATAR_FILE}.")
         sizes = {p.name: p.stat().st_size for p in sorted(path.iterdir()) if p.is_file()}
-        motions = [describe_motion(p) for p in sorted(path.glob(f"*{MOTION_ENDING}"))]
+        motions = [describe_motion(p) for p in sorted(path.iterdir()) if p.name.endswith(pose_json.ENDINGS)]
         avatar = describe_avatar(path / AVATAR_FILE)
         return avatar | {"file": str(path), "kind": "folder", "files": sizes, "motions": motions}
     if not path.is_file():
         raise ExchangeError(f"{path}: no such file; give an avatar, an exported folder or a motion.")
-    if path.name.lower().endswith(MOTION_ENDING):
+    if path.name.lower().endswith(pose_json.ENDINGS):
         return describe_motion(path)
     if path.suffix.lower() == ".npz":
         return describe_npz(path)
@@ -104,7 +102,7 @@ def describe_motion(path: Path) -> dict[str, Any]:
     poses = pose_sequence.read(path)
     Th = np.stack([pose.Th for pose in poses])
     angles = np.stack([pose.pose for pose in poses])
-    fps = pose_json.indexed_fps(path)
+    fps = pose_json.stored_fps(path)
     return {
         "file": str(path),
         "kind": "motion",

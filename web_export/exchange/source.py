@@ -11,7 +11,7 @@ from ..evaluate import Pose
 from . import runtime_npz
 from .errors import ExchangeError
 
-AVATAR_FILE, MOTION_FILE = "avatar.mobavatar", "motion.pose.json"
+AVATAR_FILE = "avatar.mobavatar"
 DEFAULT_FPS = 30.0
 READABLE = "a folder that `ns-export mobavatar` wrote, an avatar file (.mobavatar), or the published runtime's .npz"
 
@@ -45,7 +45,7 @@ class Source:
 def open_source(path: Path) -> Source:
     """Read the avatar. Raises ExchangeError, BundleError."""
     if path.is_dir():
-        avatar, motion = path / AVATAR_FILE, path / MOTION_FILE
+        avatar, motion = path / AVATAR_FILE, pose_sequence.motion_of(path)
         if not avatar.is_file():
             raise ExchangeError(f"{path}: expected {READABLE}; this folder has no {AVATAR_FILE}.")
         return Source(path, bundle.load(avatar), motion if motion.is_file() else None)

@@ -3,7 +3,7 @@
 /** Where an avatar comes from: the address of a `.mobavatar` file, or the file itself. */
 export type AvatarSource = string | URL | Blob | ArrayBuffer;
 
-/** Where a motion comes from: the address of a `.pose.json`, the file itself, or its rows. */
+/** Where a motion comes from: the address of a `.pose.json` or `.pose.bin`, the file itself, or its rows. */
 export type MotionSource = string | URL | Blob | readonly PoseFrame[];
 
 /** One frame of a `.pose.json`: `x_world = Rh @ skin(x) + Th`. Angles in radians, lengths in metres. */

@@ -54,6 +54,27 @@ export const CODINGS = ["plain", "zigzag", "delta"] as const;
 /** Most bytes of an integer. */
 export const MAX_PLANES = 4 as const;
 
+/** First bytes of a motion in binary. */
+export const MOTION_MAGIC = "MOBAPOSE" as const;
+
+/** Newest that this page reads. */
+export const MOTION_VERSION = 1 as const;
+
+/** Before its numbers. */
+export const MOTION_HEADER_BYTES = 28 as const;
+
+/** What its integers count. */
+export const MOTION_STEPS = {"pose": 6.103515625e-05, "root": 1.52587890625e-05, "metres": 6.103515625e-05, "expression": 0.0001220703125} as const;
+
+/** Square of a quaternion, in steps. */
+export const MOTION_NORM = [4294967296.0, 262144.0] as const;
+
+/** Longest motion. */
+export const MAX_FRAMES = 200000 as const;
+
+/** Of a frame. */
+export const MAX_EXPRESSIONS = 400 as const;
+
 /** Steps of the box of positions. */
 export const GRID = 65535 as const;
 

@@ -114,8 +114,12 @@ export class ByteStream {
   }
 }
 
+/** A whole file. */
+export async function loadBytes(source: string | URL | Blob, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  return (await ByteStream.open(source, undefined, signal)).rest();
+}
+
 /** A whole text file. */
 export async function loadText(source: string | URL | Blob, signal?: AbortSignal): Promise<string> {
-  const stream = await ByteStream.open(source, undefined, signal);
-  return new TextDecoder().decode(await stream.rest());
+  return new TextDecoder().decode(await loadBytes(source, signal));
 }

@@ -22,7 +22,7 @@ export function unshuffle(stored: Uint8Array, row: number): Uint8Array<ArrayBuff
 }
 
 /** Expands a gzip stream into exactly `size` bytes; stops early at data that would grow beyond it. */
-async function gunzip(stored: Uint8Array<ArrayBuffer>, size: number, name: string): Promise<Uint8Array<ArrayBuffer>> {
+export async function gunzip(stored: Uint8Array<ArrayBuffer>, size: number, name: string): Promise<Uint8Array<ArrayBuffer>> {
   const wrong = (found: string) =>
     new FormatError(`section '${name}' expands to ${found}, expected ${size} bytes; export the file again`);
   if (size > Math.min(MAX_SECTION_BYTES, MAX_DEFLATE_RATIO * stored.length)) {

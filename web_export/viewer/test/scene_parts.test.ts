@@ -94,5 +94,5 @@ test("whatever is thrown becomes an error that can be shown", () => {
 });
 
 test("file names become titles", () => {
-  assert.deepEqual(["walk_one.pose.json", "a-b.JSON", ".json"].map(title), ["walk one", "a b", ".json"]);
+  assert.deepEqual(["walk_one.pose.json", "a.pose.bin", "a-b.JSON", ".json"].map(title), ["walk one", "a", "a b", ".json"]);
 });

@@ -2,7 +2,7 @@
 import { h } from "./dom";
 
 export class DropZone {
-  readonly root = h("div", { id: "drop", "aria-hidden": "true", hidden: true }, h("p", {}, "Drop an avatar (.mobavatar) or a motion (.pose.json)"));
+  readonly root = h("div", { id: "drop", "aria-hidden": "true", hidden: true }, h("p", {}, "Drop an avatar (.mobavatar) or a motion (.pose.json, .pose.bin)"));
 
   constructor(target: HTMLElement, opened: (files: Iterable<File>) => void, signal: AbortSignal) {
     const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;

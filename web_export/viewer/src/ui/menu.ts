@@ -19,7 +19,7 @@ export class Menu {
   private motions = h("fieldset");
   private readonly speeds: HTMLFieldSetElement;
   private readonly backgrounds: HTMLFieldSetElement;
-  private readonly files = h("input", { type: "file", accept: ".mobavatar,.json", multiple: true, tabindex: -1, hidden: true });
+  private readonly files = h("input", { type: "file", accept: ".mobavatar,.json,.bin", multiple: true, tabindex: -1, hidden: true });
   private shownMotions = "";
 
   constructor(

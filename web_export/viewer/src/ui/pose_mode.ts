@@ -24,7 +24,7 @@ interface Work {
 
 export class PoseMode {
   readonly bar = h("div", { id: "pose-bar", role: "toolbar", "aria-label": "Pose", hidden: true });
-  private readonly file = h("input", { type: "file", accept: ".json", tabindex: -1, hidden: true });
+  private readonly file = h("input", { type: "file", accept: ".json,.bin", tabindex: -1, hidden: true });
   private readonly panelButton = this.button("pose-sliders", "menu", "Sliders", () => this.togglePanel());
   private readonly undoButton = this.button("pose-undo", "undo", "Undo (Ctrl+Z)", () => this.undo());
   private readonly redoButton = this.button("pose-redo", "redo", "Redo (Ctrl+Shift+Z)", () => this.redo());

@@ -229,7 +229,7 @@ export class Session implements Host {
   openFiles(files: Iterable<File>): void {
     this.attempt(async () => {
       for (const file of files) {
-        if (/\.json$/i.test(file.name)) await this.setMotion(file);
+        if (/\.(json|bin)$/i.test(file.name)) await this.setMotion(file);
         else await this.exchange(file);
         this.listener.said(`Opened ${file.name}`);
       }

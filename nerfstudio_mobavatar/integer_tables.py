@@ -1,8 +1,9 @@
-"""Integers as sections: differences along the rows, zigzag, byte planes. Exact both ways; twin: viewer/src/streams.ts.
+"""Integers as bytes: differences along the rows, zigzag, byte planes. Exact both ways; twin: viewer/src/streams.ts.
 
-A stream is a table of integers, `rows x columns`, each of 1 to 4 bytes. It is stored column by column, and of each
-column the lowest byte of every row first, then the next byte of every row, and so on: like bytes lie together, which
-gzip rewards. All arithmetic wraps at the integer's width.
+What avatar files (web_export/bundle.py) and motions (motion/pose_binary.py) consist of. A stream is a table of
+integers, `rows x columns`, each of 1 to 4 bytes. It is stored column by column, and of each column the lowest byte of
+every row first, then the next byte of every row, and so on: like bytes lie together, which gzip rewards. All arithmetic
+wraps at the integer's width.
 """
 
 import zlib
@@ -60,9 +61,14 @@ def encode(values: np.ndarray, signed: bool) -> tuple[Coding, int, bytes]:
     planes = max(1, -(-bits // 8))
     if planes > MAX_PLANES or (not signed and values.min(initial=0) < 0):
         raise ValueError(f"a stream holds integers of up to {MAX_PLANES} bytes, found {values.min()}..{values.max()}")
-    raws = {coding: _planes(_fold(values, 8 * planes, coding), planes) for coding in CODINGS}
+    raws = {coding: as_bytes(values, coding, planes) for coding in CODINGS}
     best = min(CODINGS, key=lambda coding: len(zlib.compress(raws[coding], 6)))
     return best, planes, raws[best]
+
+
+def as_bytes(values: np.ndarray, coding: Coding, planes: int) -> bytes:
+    """The raw bytes of a [rows, columns] table of int64 in one coding."""
+    return _planes(_fold(values, 8 * planes, coding), planes)
 
 
 def decode(raw: bytes, shape: StreamShape, coding: str, planes: int) -> np.ndarray:
