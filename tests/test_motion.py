@@ -86,7 +86,7 @@ def test_camera_space_is_the_motion_as_the_camera_sees_it(writer: Callable[[Path
     options = replace(AS_STORED, camera_space=True)
     found, _ = read_motion(written.path, open_rig(), options)
     local = [m.pose[:, 1:] for m in (found, written.expected)]
-    np.testing.assert_allclose(*local, atol=5e-3)
+    np.testing.assert_allclose(local[0], local[1], atol=5e-3)
     turned = Rotation.from_rotvec(found.pose[:, 0]) * Rotation.from_rotvec(written.expected.pose[:, 0]).inv()
     degrees = np.rad2deg(turned.magnitude())
     assert degrees[0] < 0.5 and (degrees[-1] > 15) == (written.format == "tram")
