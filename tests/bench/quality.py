@@ -11,17 +11,19 @@ import json
 import os
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo
 
 from tests.bench.common import RESULTS, command_line, device_name
 from tests.bench.quality_capture import Team, draw_capture
 from tests.bench.quality_merge import label, merge
-from tests.bench.quality_plans import PLANS, Group, Job
+from tests.bench.quality_plans import PLANS, Group, Job, Later
 from tests.bench.quality_rows import CaptureSpec, ModelSpec, Row, key
 from tests.bench.quality_train import InMemoryCapture, branch, finish, start, train
 
@@ -74,13 +76,15 @@ class Runner:
         first = group[0]
         capture = self.pictures(first.capture)
         state = start(first, capture, self.device)
-        for row in sorted(group, key=lambda row: row.prune_steps()[0]):
+        rows = sorted(group, key=lambda row: (not row.is_pruned(), row.prune_steps()[0]))
+        for row in rows:
             train(state, first.trunk(), capture, row.prune_steps()[0], self.device)
             self.step_s = state.seconds / state.step
             if self.left() < 1.1 * self.step_s * (row.steps - state.step) + 8:
                 print(f"no time for {row.pruning}")
                 continue
-            result, picture = finish(branch(state), row, capture, self.device)
+            last = row is rows[-1] and not row.is_pruned()  # goes on as it is, compiled
+            result, picture = finish(state if last else branch(state), row, capture, self.device)
             self.save(row, result, picture)
 
     def save(self, row: Row, result: dict[str, Any], picture: bytes) -> None:
@@ -92,8 +96,9 @@ class Runner:
         ms = 1000 * self.step_s
         print(f"{key(row)} {label(content)} seed {row.seed} steps {row.steps} {ms:.1f} ms: {shown}", flush=True)
 
-    def run_all(self, jobs: list[Job]) -> None:
-        for job in jobs:
+    def run_all(self, jobs: Sequence[Job | Later]) -> None:
+        for found in jobs:
+            job = found(self.folder) if callable(found) else found
             wanted = [[row for row in group if not (self.folder / f"{key(row)}.json").exists()] for group in job]
             wanted = [group for group in wanted if group]
             if not wanted or not self.fits(wanted[0]) or self.taken(job):
@@ -133,6 +138,7 @@ def main() -> None:
         CaptureSpec(frames=a.frames, side=a.side, far_frames=a.far_frames, cameras=a.cameras),
         ModelSpec(gaussians=a.gaussians, nodes=a.nodes), a.steps,
     )  # fmt: skip
+    torch._dynamo.config.recompile_limit = 64  # one per shape of a row
     rank, size = map(int, a.worker.split("/"))
     team = Team(a.share, rank, size) if a.share else None
     Runner(a.out, a.device, a.deadline_s, team).run_all([job for name in a.plans for job in PLANS[name](base)])

@@ -1,15 +1,20 @@
 """Which rows there are, in the order of importance, grouped by what they share."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from tests.bench.quality_rows import Features, Row
+from nerfstudio_mobavatar.demo.shading import Lighting
+from tests.bench.quality_rows import Features, Row, key
 
 Group = list[Row]
 """Rows that share a trunk."""
 Job = list[Group]
 """Groups that share a capture; one process takes them all."""
+Later = Callable[[Path], Job]
+"""A job that depends on the rows in the folder."""
 
 
 def prunings(row: Row, *names: str) -> Group:
@@ -130,6 +135,89 @@ def search(base: Row) -> list[Job]:
     return [[group] for group in groups]
 
 
-PLANS: dict[str, Callable[[Row], list[Job]]] = {
-    "headline": headline, "grid": grid, "more": more, "tuned": tuned, "search": search,
+def best_of(folder: Path, rows: list[Row]) -> Row:
+    """The one with the best views among those that are there; the first where none is."""
+    found = {row: folder / f"{key(row)}.json" for row in rows}
+    scores = {row: json.loads(path.read_text())["view_psnr_crop"] for row, path in found.items() if path.exists()}
+    return max(scores, key=lambda row: scores[row]) if scores else rows[0]
+
+
+def local_candidates(base: Row) -> list[Row]:
+    best = tuned_local(base)
+    cosine = scheduled(best, decay="cosine")
+    return [scheduled(cosine, pose_rate=2.0), scheduled(cosine, pose_rate=4.0), cosine, scheduled(best, pose_rate=2.0)]
+
+
+def global_candidates(base: Row) -> list[Row]:
+    slow, plain = tuned_global(base, 2e-4), tuned_global(base)
+    quick_bases = scheduled(tuned_global(base, 1e-4), decay="cosine", pose_rate=2.0)  # its networks at 2e-4
+    return [*(scheduled(x, decay="cosine") for x in (slow, plain)), quick_bases, slow, plain]
+
+
+def fair(base: Row) -> list[Job | Later]:
+    """Both variants with their own best rates, then two more seeds of each one's best."""
+
+    def again(candidates: list[Row], seed: int, *names: str) -> Later:
+        return lambda folder: [prunings(replace(best_of(folder, candidates), seed=seed), *names)]
+
+    local, wide = local_candidates(base), global_candidates(base)
+    jobs: list[Job | Later] = [[[row]] for row in (local[0], wide[0], local[1], wide[1], wide[2])]
+    all_inputs = model(local[0], input_reach=0)
+    jobs += [again(local, 1, "none"), again(wide, 1, "none")]
+    jobs += [[[all_inputs]], again(local, 2, "none"), again(wide, 2, "none")]
+    jobs += [[[model(local[0], input_reach=2)]], [[replace(all_inputs, seed=1)]], [[replace(all_inputs, seed=2)]]]
+    jobs += [[[model(local[0], parts=512)]], [[model(local[0], mask_weight=0.1)]]]
+    return jobs
+
+
+def paper(base: Row) -> Row:
+    """The rates, terms and decay of the paper's schedule."""
+    return base
+
+
+def schedules(base: Row) -> list[Job | Later]:
+    """Long runs of the paper's schedule and short ones of others, alone on a GPU each: time to the same views."""
+    long, third = 20 * base.steps // 3, 20 * base.steps // 9
+    quick = scheduled(model(base, sparsity=False, mlp_rate=1e-3), decay="cosine", pose_rate=2.0)
+    rows = [
+        scheduled(replace(paper(base), steps=long), curve_every=long // 12),
+        replace(quick, steps=third),
+        replace(model(quick, input_reach=1), steps=third),
+        replace(scheduled(quick, pose_rate=4.0), steps=third),
+        replace(scheduled(quick, pose_rate=4.0, static_rate=2.0), steps=third),
+        replace(scheduled(quick, cameras=2), steps=3 * third // 2),
+        replace(quick, steps=2 * third),
+        scheduled(replace(quick, steps=long), curve_every=long // 12),
+    ]
+    return [[[row]] for row in rows]
+
+
+def pruned(base: Row) -> list[Job | Later]:
+    """How to prune without loss, and the best way with two more seeds and under a key light."""
+    local = local_candidates(base)[0]
+
+    def ways(row: Row) -> list[Row]:
+        late = [scheduled(row, "bytes-90", tune_rate=rate) for rate in (3.0, 6.0)]
+        soon = [scheduled(row, name, prune_at=0.35, rounds=n) for name, n in (("bytes-90", 3), ("spread-90", 3))]
+        return [*soon, scheduled(row, "bytes-90", prune_at=0.35), *late]
+
+    def again(seed: int, lighting: Lighting = "dome") -> Later:
+        def job(folder: Path) -> Job:
+            way = best_of(folder, ways(local))
+            capture = base.capture if lighting == "dome" else replace(base.capture, frames=480, lighting=lighting)
+            row = replace(way, seed=seed, capture=capture)
+            return [[row, unpruned(row)]]
+
+        return job
+
+    def unpruned(row: Row) -> Row:
+        """On the same trunk: two runs of one seed differ by a few hundredths of a decibel on a GPU."""
+        return replace(row, pruning="top-0", schedule=local.schedule)
+
+    return [[[*ways(local), unpruned(local)]], again(1), again(2), again(0, "key")]
+
+
+PLANS: dict[str, Callable[[Row], Sequence[Job | Later]]] = {
+    "headline": headline, "grid": grid, "more": more, "tuned": tuned, "search": search, "fair": fair,
+    "schedules": schedules, "pruned": pruned,
 }  # fmt: skip

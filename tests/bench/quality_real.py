@@ -27,6 +27,7 @@ SLOW, QUICK = (["--optimizers.mlp.optimizer.lr", rate] for rate in ("5e-4", "1e-
 VARIANTS = {
     "paper": [*ALL_INPUTS, *SPARSE, *SLOW],
     "tuned": [*NEAR_INPUTS, *FREE, *QUICK],
+    "near-2": ["--pipeline.model.avatar.input-reach", "2", *FREE, *QUICK],
     "near-inputs": [*NEAR_INPUTS, *SPARSE, *SLOW],
     "no-l1": [*ALL_INPUTS, *FREE, *QUICK],
 }
@@ -38,11 +39,13 @@ def run(args: argparse.Namespace) -> None:
     for number, (name, options) in enumerate(VARIANTS.items()):
         if args.variants and name not in args.variants:
             continue
-        began, place = time.monotonic(), f"variant{number}"
+        began, place = time.monotonic(), f"variant{number}-{args.seed}"
         road.nerfstudio(
             "train", args.method, "--data", str(args.data), "--output-dir", str(args.work), "--experiment-name", place,
             "--timestamp", "run", "--vis", "tensorboard", "--machine.device-type", device, "--steps-per-eval-image",
-            "0", "--max-num-iterations", str(args.steps), *options, *args.extra,
+            "0", "--max-num-iterations", str(args.steps), "--machine.seed", str(args.seed),
+            "--pipeline.model.avatar.seed", str(args.seed), "--pipeline.datamanager.train-cameras-sampling-seed",
+            str(args.seed), *options, *args.extra,
         )  # fmt: skip
         seconds = time.monotonic() - began
         config, output = args.work / place / args.method / "run" / "config.yml", args.work / f"{place}.json"
@@ -50,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
         found = json.loads(output.read_text())["results"]
         values = {
             "variant": name,
+            "seed": args.seed,
             "method": args.method,
             "steps": args.steps,
             "options": [*options, *args.extra],
@@ -57,14 +61,14 @@ def run(args: argparse.Namespace) -> None:
             "train_with_start_s": round(seconds, 1),
             "device": common.device_name(device),
         }
-        (args.out / f"{args.key}-{number}.json").write_text(json.dumps(values, indent=1) + "\n")
+        (args.out / f"{args.key}-{name}-{args.seed}.json").write_text(json.dumps(values, indent=1) + "\n")
 
 
 def merge(args: argparse.Namespace) -> None:
     found: list[dict[str, Any]] = [json.loads(p.read_text()) for p in sorted(args.out.glob(f"{args.key}-*.json"))]
     if not found:
         raise SystemExit(f"{args.out}: expected files {args.key}-*.json of `run`, found none")
-    common.write("quality", {args.key: {values.pop("variant"): values for values in found}})
+    common.write("quality", {args.key: {f"{v['variant']}, seed {v['seed']}": v for v in found}})
 
 
 def main() -> None:
@@ -81,6 +85,7 @@ def main() -> None:
             p.add_argument("--variants", nargs="*", choices=list(VARIANTS), help="all if not given")
             p.add_argument("--method", default="mobavatar")
             p.add_argument("--steps", type=int, default=2500)
+            p.add_argument("--seed", type=int, default=0)
             p.add_argument("extra", nargs="*", help="after --: more options for ns-train")
     args = parser.parse_args()
     args.run(args)

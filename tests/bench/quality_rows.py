@@ -94,6 +94,10 @@ class Row:
         plain = replace(self.schedule, prune_at=Schedule.prune_at, rounds=1, tune_rate=1.0)
         return replace(self, pruning="", schedule=plain)
 
+    def is_pruned(self) -> bool:
+        """Pruning ends the L1 terms even where it keeps everything."""
+        return self.model.features != "none" and (self.pruning != "none" or self.model.sparsity)
+
     def prune_steps(self) -> list[int]:
         """Steps before which a pruning takes place."""
         first, last = (round(share * self.steps) for share in (self.schedule.prune_at, Schedule.prune_at))

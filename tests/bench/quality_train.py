@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,12 @@ from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
 from nerfstudio_mobavatar.body_model import load_body
 from nerfstudio_mobavatar.configs import RATES
 from nerfstudio_mobavatar.demo.in_memory import InMemoryCapture
+from nerfstudio_mobavatar.device import resolve_compile
 from nerfstudio_mobavatar.features import NUM_INPUTS, NUM_POSE_INPUTS, pose_inputs
 from nerfstudio_mobavatar.model import LossConfig, MobavatarModelConfig
 from nerfstudio_mobavatar.pruning import PruningConfig, bytes_each, corrective_statistics, prune
 from nerfstudio_mobavatar.pruning_scores import Probe, image_statistics, picture_error
-from nerfstudio_mobavatar.render import Rendered, rasterize, resolve_backend
+from nerfstudio_mobavatar.render import Backend, Rendered, rasterize, resolve_backend
 from nerfstudio_mobavatar.template import make_template
 from tests.bench.quality_rows import ModelSpec, Row, Schedule, cameras_of, frames_of
 
@@ -85,8 +87,16 @@ class Training:
     """Step, seconds of training, crop PSNR of views."""
 
 
+@cache
+def backend_of(device: str) -> Backend:
+    """Asked for once: looking for packages takes longer than drawing."""
+    return resolve_backend("auto", device)
+
+
 def start(row: Row, capture: InMemoryCapture, device: str) -> Training:
     avatar = make_avatar(row.model, capture.betas, row.seed, device)
+    if resolve_compile("auto", device):
+        avatar.compile_decode()
     rates = RATES | ({"mlp": row.model.mlp_rate} if row.model.mlp_rate else {})
     schedule = row.schedule
     groups = []
@@ -181,7 +191,7 @@ def draw_step(
     noise: float,
 ) -> tuple[Rendered, Tensor, Tensor, Any]:
     """The crop that holds the person in all cameras: rendering, target, matte, and the posed avatar."""
-    backend = resolve_backend("auto", background.device)
+    backend = backend_of(background.device.type)
     inputs = state.inputs[frame]
     if noise:
         inputs = inputs.clone()
@@ -316,13 +326,17 @@ def limits(row: Row, capture: InMemoryCapture) -> tuple[Tensor, Tensor]:
 def branch(state: Training) -> Training:
     """A copy whose optimiser holds the copy's parameters."""
     avatar, optimizer = copy.deepcopy((state.avatar, state.optimizer))
+    # what was compiled belongs to the original; compiling for each pruning's shapes would take longer than it saves
+    avatar._compiled = avatar._decode  # pyright: ignore[reportPrivateUsage]
     return Training(avatar, optimizer, state.inputs, state.seconds, state.step, list(state.curve))
 
 
 def finish(state: Training, row: Row, capture: InMemoryCapture, device: str) -> tuple[dict[str, Any], bytes]:
     """Prune, tune, evaluate: the row's figures and its picture."""
     result: dict[str, Any] = {}
-    for part, step in enumerate(row.prune_steps() if row.model.features != "none" else []):
+    if not row.is_pruned():
+        result["kept_bytes"] = kept_bytes(state.avatar) if row.model.features != "none" else 0
+    for part, step in enumerate(row.prune_steps() if row.is_pruned() else []):
         train(state, row, capture, step, device)
         result |= prune_branch(state, row, capture, part)
     train(state, row, capture, row.steps, device)
