@@ -1,6 +1,8 @@
 """Optimiser and schedule settings that nerfstudio lacks: fused Adam, and a decay that follows the length of the run."""
 
+import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from nerfstudio.engine.optimizers import OptimizerConfig, Optimizers
@@ -54,17 +56,19 @@ class SafeOptimizers(Optimizers):
 
 @dataclass
 class DecaySchedulerConfig(SchedulerConfig):
-    """Exponential decay from the initial rate to `final_factor` times it."""
+    """Decay from the initial rate to `final_factor` times it."""
 
     _target: type = field(default_factory=lambda: DecayScheduler)
     final_factor: float = 0.1
     """Rate at the end of the run as a multiple of the rate at its start."""
     max_steps: int | None = None
     """Steps over which to decay; None takes the trainer's max_num_iterations."""
+    shape: Literal["exponential", "cosine"] = "exponential"
+    """By the same factor in every step, or along half a cosine: high for longer, then down at once."""
 
 
 class DecayScheduler(Scheduler):
-    """Multiplies the rate by `final_factor ** (step / max_steps)`.
+    """Multiplies the rate by `decayed` of the share of the run that is over.
 
     nerfstudio's own exponential decay leaves numpy scalars in its state, which torch refuses to load with
     `weights_only=True`; this one keeps Python floats.
@@ -76,4 +80,12 @@ class DecayScheduler(Scheduler):
         steps = self.config.max_steps
         if steps is None:
             raise ValueError("max_steps of the decay is not set; train through MobavatarTrainer, which sets it")
-        return LambdaLR(optimizer, lambda step: self.config.final_factor ** min(step / max(steps, 1), 1.0))
+        final, shape = self.config.final_factor, self.config.shape
+        return LambdaLR(optimizer, lambda step: decayed(shape, final, min(step / max(steps, 1), 1.0)))
+
+
+def decayed(shape: Literal["exponential", "cosine"], final_factor: float, progress: float) -> float:
+    """Multiple of the initial rate after a share `progress` (0..1) of the run: 1 at first, `final_factor` at last."""
+    if shape == "cosine":
+        return final_factor + (1 - final_factor) * 0.5 * (1 + math.cos(math.pi * progress))
+    return final_factor**progress

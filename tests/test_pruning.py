@@ -8,7 +8,7 @@ import torch
 
 from nerfstudio_mobavatar.avatar import Avatar
 from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
-from nerfstudio_mobavatar.optim import DecaySchedulerConfig, FusedAdamConfig
+from nerfstudio_mobavatar.optim import DecaySchedulerConfig, FusedAdamConfig, decayed
 from nerfstudio_mobavatar.pruning import (
     CorrectiveStatistics,
     PruningConfig,
@@ -313,6 +313,19 @@ def test_a_checkpoint_without_the_flag_is_pruned_where_its_bases_are_smaller(kee
 def test_scores_sum_over_components():
     statistics = CorrectiveStatistics(torch.zeros(2, 3), torch.tensor([1.0, 2.0]))
     assert statistics.score.argmax() == 1
+
+
+def test_a_cosine_stays_high_for_longer_and_ends_at_the_same_rate():
+    found = [decayed("cosine", 0.02, t) for t in (0.0, 0.5, 1.0)]
+    assert found == pytest.approx([1, 0.51, 0.02])
+    assert decayed("exponential", 0.02, 0.5) == pytest.approx(0.02**0.5) and decayed("exponential", 0.02, 0.0) == 1
+    optimizer = FusedAdamConfig(lr=2e-3).setup([torch.nn.Parameter(torch.zeros(3))])
+    config = DecaySchedulerConfig(final_factor=0.02, max_steps=10, shape="cosine")
+    scheduler = config.setup().get_scheduler(optimizer, 2e-3)
+    for _ in range(5):
+        optimizer.step()
+        scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.51 * 2e-3)
 
 
 def test_decay_follows_the_run_and_its_state_is_plain():

@@ -26,11 +26,12 @@ from nerfstudio_mobavatar.demo.in_memory import InMemoryCapture
 from nerfstudio_mobavatar.device import resolve_compile
 from nerfstudio_mobavatar.features import NUM_INPUTS, NUM_POSE_INPUTS, pose_inputs
 from nerfstudio_mobavatar.model import LossConfig, MobavatarModelConfig
+from nerfstudio_mobavatar.optim import decayed
 from nerfstudio_mobavatar.pruning import PruningConfig, bytes_each, corrective_statistics, prune
 from nerfstudio_mobavatar.pruning_scores import Probe, image_statistics, picture_error
 from nerfstudio_mobavatar.render import Backend, Rendered, rasterize, resolve_backend
 from nerfstudio_mobavatar.template import make_template
-from tests.bench.quality_rows import ModelSpec, Row, Schedule, cameras_of, frames_of
+from tests.bench.quality_rows import ModelSpec, Row, cameras_of, frames_of
 
 CROP_MARGIN = 16
 POSE_GROUPS = ("bases", "node_basis", "mlp")
@@ -108,13 +109,6 @@ def start(row: Row, capture: InMemoryCapture, device: str) -> Training:
     return Training(avatar, torch.optim.Adam(groups, eps=1e-15, fused=True), inputs_of(capture))
 
 
-def decayed(schedule: Schedule, final: float, progress: float) -> float:
-    """Multiple of a group's initial rate."""
-    if schedule.decay == "cosine":
-        return COSINE_END + (1 - COSINE_END) * 0.5 * (1 + math.cos(math.pi * progress))
-    return final**progress
-
-
 def inputs_of(capture: InMemoryCapture) -> Tensor:
     """[t, 73] of the networks."""
     return torch.stack([pose_inputs(p, e) for p, e in zip(capture.pose, capture.expression)])
@@ -153,7 +147,8 @@ def train_step(state: Training, row: Row, capture: InMemoryCapture, step: int, b
     chosen = [int(k) for k in rng.permutation(cameras)[: schedule.cameras]]
     tuned = schedule.tune_rate if avatar.is_pruned else 1.0
     for group in optimizer.param_groups:
-        group["lr"] = tuned * group["initial"] * decayed(schedule, group["final"], step / row.steps)
+        final = COSINE_END if schedule.decay == "cosine" else group["final"]
+        group["lr"] = tuned * group["initial"] * decayed(schedule.decay, final, step / row.steps)
     use_correctives = row.model.features != "none" and step >= config.warmup_fraction * row.steps
     drawn, target, matte, posed = draw_step(
         state, capture, frame, chosen, background, use_correctives, row.model.input_noise
