@@ -27,6 +27,8 @@ SLOW, QUICK = (["--optimizers.mlp.optimizer.lr", rate] for rate in ("5e-4", "1e-
 VARIANTS = {
     "paper": [*ALL_INPUTS, *SPARSE, *SLOW],
     "tuned": [*NEAR_INPUTS, *FREE, *QUICK],
+    "mask-term": [*ALL_INPUTS, *FREE, *QUICK, "--pipeline.model.losses.mask-weight", "0.1"],
+    "shipped": [],
     "near-2": ["--pipeline.model.avatar.input-reach", "2", *FREE, *QUICK],
     "near-inputs": [*NEAR_INPUTS, *SPARSE, *SLOW],
     "no-l1": [*ALL_INPUTS, *FREE, *QUICK],
