@@ -22,13 +22,14 @@ from torch import Tensor
 from nerfstudio_mobavatar.capture import Capture, CaptureImage
 from nerfstudio_mobavatar.dataparsers.splits import Splits, make_splits
 from nerfstudio_mobavatar.images import CameraView, scaled_view
+from nerfstudio_mobavatar.saved_config import SavedConfig
 
 SCENE_MARGIN = 1.5
 """Metres around the fitted body positions that the scene box holds: a person with raised arms."""
 
 
 @dataclass
-class CaptureDataParserConfig(DataParserConfig):
+class CaptureDataParserConfig(SavedConfig, DataParserConfig):
     """Options that every capture layout has."""
 
     _target: type = field(default_factory=lambda: CaptureDataParser)

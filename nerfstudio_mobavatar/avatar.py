@@ -16,12 +16,13 @@ from .blendshapes import ATTRIBUTES, WIDTH
 from .gaussians import PosedGaussians
 from .parts import joints_seen, make_parts
 from .sampling import interpolate, morton_order, sample_surface
+from .saved_config import SavedConfig
 from .template import Template
 from .transforms import quat_to_rotmat
 
 
 @dataclass
-class AvatarConfig:
+class AvatarConfig(SavedConfig):
     """Sizes of an avatar. Defaults are paper scale."""
 
     num_gaussians: int = 200_000

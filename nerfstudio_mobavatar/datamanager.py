@@ -7,7 +7,10 @@ for. nerfstudio's own `FullImageDatamanager` would hold every picture in memory;
 """
 
 import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -21,6 +24,7 @@ from nerfstudio.configs.dataparser_configs import AnnotatedDataParserUnion
 from nerfstudio.data.datamanagers.full_images_datamanager import FullImageDatamanager, FullImageDatamanagerConfig
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -28,11 +32,29 @@ from nerfstudio_mobavatar.capture import CaptureError
 from nerfstudio_mobavatar.dataparsers.base import nerfstudio_pose
 from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
 from nerfstudio_mobavatar.images import UndistortMaps, load_image, load_matte
+from nerfstudio_mobavatar.saved_config import SavedConfig
 from nerfstudio_mobavatar.step_watch import Shown
 from nerfstudio_mobavatar.stream import StepDataset, StepSampler, init_worker
 
+MOST_RESTARTS = 3
+"""Of the loading processes for one step."""
+MOST_UNREADABLE = 0.05
+"""Share of the training pictures; of more that cannot be read the disk is ill, and training ends."""
 LAST_STEP = 2**40
 """The stream of steps has no end of its own; the trainer stops."""
+
+
+@contextmanager
+def _signal_kept() -> Iterator[None]:
+    """torch's loader has the death of any child process raise an error at whatever line the program happens to be, in
+    the middle of a step or of a checkpoint. Here it is noticed where the next sample is taken."""
+    mine = hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGCHLD) if mine else None
+    try:
+        yield
+    finally:
+        if mine:
+            signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
 
 
 class AvatarDataset(InputDataset):
@@ -106,7 +128,7 @@ class LazyEvalLoader:
 
 
 @dataclass
-class AvatarDataManagerConfig(FullImageDatamanagerConfig):
+class AvatarDataManagerConfig(SavedConfig, FullImageDatamanagerConfig):
     """Options of the streaming datamanager. Of the inherited ones only `data`, `dataparser` and
     `train_cameras_sampling_seed` (the seed of poses and cameras) have an effect: nothing is cached."""
 
@@ -159,6 +181,10 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         """What the last training step looked at."""
         self.last_size = (0, 0, 0)
         """Pictures of the last training step: how many, width, height."""
+        self.unreadable: dict[int, str] = {}
+        """Training pictures that could not be read so far, and why."""
+        self.restarts = 0
+        """How often loading processes died in this process of training."""
         super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
 
     def create_train_dataset(self) -> AvatarDataset:
@@ -207,12 +233,13 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
             sampler=range(step, LAST_STEP),
             num_workers=workers,
             prefetch_factor=self.config.prefetch_steps if workers else None,
-            timeout=self.config.worker_timeout if workers else 0,
+            timeout=self._poll_s() if workers else 0,
             pin_memory=torch.device(self.device).type == "cuda",
             worker_init_fn=init_worker,
             generator=torch.Generator(),  # else each start draws from the run's own random numbers
         )
-        self._steps = iter(loader)
+        with _signal_kept():
+            self._steps = iter(loader)
         self._next_step = step
 
     def next_train(self, step: int) -> tuple[Cameras, dict[str, Any]]:
@@ -222,6 +249,7 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         sample = self._take(step)
         self._next_step = step + 1
         self.train_count += 1
+        self._report_unreadable(step, sample["unreadable"])
         count, height, width = sample["image"].shape[:3]
         self._rays_per_batch = count * height * width
         self.last_shown = Shown(step, int(sample["pose_row"]), tuple(sample["camera"].tolist()))
@@ -235,21 +263,68 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         }
         return self._crop_cameras(sample, width, height), batch
 
+    def _report_unreadable(self, step: int, found: dict[int, str]) -> None:
+        """Say each once. Raises `CaptureError` where they are too many to be accidents."""
+        for index, why in found.items():
+            if index not in self.unreadable:
+                self.unreadable[index] = why
+                CONSOLE.print(
+                    f"Step {step}: {why} It is left out of training ({len(self.unreadable)} so far).", markup=False
+                )
+        if len(self.unreadable) > max(1, MOST_UNREADABLE * len(self.train_dataset)):
+            self._steps = None
+            raise CaptureError(
+                f"{len(self.unreadable)} of {len(self.train_dataset)} training pictures cannot be read, among them: "
+                f"{next(iter(self.unreadable.values()))} Check the disk, and the capture with `mobavatar doctor`."
+            )
+
+    def describe_trouble(self) -> str | None:
+        """One sentence for the end of a run, or None where everything could be read."""
+        if not self.unreadable and not self.restarts:
+            return None
+        return (
+            f"{len(self.unreadable)} training pictures could not be read and were left out; loading processes died "
+            f"{self.restarts} times."
+        )
+
     def _take(self, step: int) -> dict[str, Any]:
-        """Next sample of the stream; on any error the workers end, so that none is left loading."""
-        assert self._steps is not None
-        try:
-            return next(self._steps)
-        except (RuntimeError, EOFError, ConnectionError) as error:  # the last two: killed while handing over a sample
-            self._steps = None
-            raise RuntimeError(
-                f"step {step}: expected a sample from the {self.num_workers()} loading processes, found: {error}. If "
-                "one was killed, memory or shared memory (/dev/shm) is short: use fewer with --num-workers, or 0. If "
-                "the disk is slow, raise --worker-timeout."
-            ) from error
-        except BaseException:
-            self._steps = None
-            raise
+        """Next sample of the stream. A loading process that died is replaced: samples are functions of the step. On
+        any other error the workers end, so that none is left loading."""
+        waited, restarts = 0.0, 0
+        while True:
+            assert self._steps is not None
+            try:
+                return next(self._steps)
+            except (RuntimeError, EOFError, ConnectionError) as error:  # the last two: killed while handing over
+                died = not isinstance(error, RuntimeError) or self._has_dead_worker()
+                waited += self._poll_s()
+                if str(error).startswith("DataLoader timed out") and not died and waited < self.config.worker_timeout:
+                    continue
+                self._steps = None
+                if died and restarts < MOST_RESTARTS:
+                    restarts, self.restarts = restarts + 1, self.restarts + 1
+                    CONSOLE.print(
+                        f"Step {step}: a loading process died; all are started again (number {self.restarts} in this "
+                        "run). Where this goes on, memory is short: use fewer with --num-workers",
+                        markup=False,
+                    )
+                    self._start(step)
+                    continue
+                raise RuntimeError(
+                    f"step {step}: expected a sample from the {self.num_workers()} loading processes, found: {error}. "
+                    "If one was killed, memory or shared memory (/dev/shm) is short: use fewer with --num-workers, or "
+                    "0. If the disk is slow, raise --worker-timeout."
+                ) from error
+            except BaseException:
+                self._steps = None
+                raise
+
+    def _poll_s(self) -> float:
+        """Seconds between two looks whether the loading processes live."""
+        return min(5.0, self.config.worker_timeout)
+
+    def _has_dead_worker(self) -> bool:
+        return any(not worker.is_alive() for worker in getattr(self._steps, "_workers", ()))
 
     def _crop_cameras(self, sample: dict[str, Any], width: int, height: int) -> Cameras:
         camera, K = sample["camera"], sample["K"]
@@ -272,9 +347,18 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         return self.next_eval_image(step)
 
     def next_eval_image(self, step: int) -> tuple[Cameras, dict[str, Any]]:
-        """A full evaluation picture, chosen by seed and step alone."""
+        """A full evaluation picture, chosen by seed and step alone; one that cannot be read is reported and passed
+        over. Raises `CaptureError` where none can."""
         rng = np.random.default_rng([self.config.train_cameras_sampling_seed, 2, step])
-        return self.fixed_indices_eval_dataloader.get(int(rng.integers(len(self.eval_dataset))))
+        first, count = int(rng.integers(len(self.eval_dataset))), len(self.eval_dataset)
+        for later in range(count):
+            try:
+                return self.fixed_indices_eval_dataloader.get((first + later) % count)
+            except CaptureError as error:
+                if later == count - 1:
+                    raise
+                CONSOLE.print(f"Evaluation at step {step}: {error} The next picture is taken instead.", markup=False)
+        raise CaptureError("there are no evaluation pictures")
 
     @property
     def fixed_indices_eval_dataloader(self) -> LazyEvalLoader:

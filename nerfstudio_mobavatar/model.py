@@ -27,13 +27,14 @@ from .pruning import PruningConfig, PruningReport, corrective_statistics, prune
 from .pruning_scores import Probe, image_statistics, picture_error
 from .refine import RefineConfig, refine, refined_pose
 from .render import Backend, describe_backend, rasterize, resolve_backend
+from .saved_config import SavedConfig
 from .template import make_template
 from .transforms import rigid
 from .viewer.control import PoseControl
 
 
 @dataclass
-class LossConfig:
+class LossConfig(SavedConfig):
     """Weights of the loss terms; a term is off at weight 0."""
 
     perceptual_weight: float = 0.1
@@ -61,7 +62,7 @@ class LossConfig:
 
 
 @dataclass
-class MobavatarModelConfig(ModelConfig):
+class MobavatarModelConfig(SavedConfig, ModelConfig):
     """An animatable avatar with pruned local blendshapes (CVPR 2026, arXiv 2605.01854)."""
 
     _target: type = field(default_factory=lambda: MobavatarModel)

@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from .saved_config import SavedConfig
 from .step_watch import not_finite
 
 
 @dataclass
-class FusedAdamConfig(OptimizerConfig):
+class FusedAdamConfig(SavedConfig, OptimizerConfig):
     """Adam in one kernel per group, on CPU and CUDA alike."""
 
     _target: type = torch.optim.Adam
@@ -55,7 +56,7 @@ class SafeOptimizers(Optimizers):
 
 
 @dataclass
-class DecaySchedulerConfig(SchedulerConfig):
+class DecaySchedulerConfig(SavedConfig, SchedulerConfig):
     """Decay from the initial rate to `final_factor` times it."""
 
     _target: type = field(default_factory=lambda: DecayScheduler)

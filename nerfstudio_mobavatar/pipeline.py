@@ -13,10 +13,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from . import checkpoints
 from .datamanager import AvatarDataManager, LazyEvalLoader
+from .saved_config import SavedConfig
 
 
 @dataclass
-class MobavatarPipelineConfig(VanillaPipelineConfig):
+class MobavatarPipelineConfig(SavedConfig, VanillaPipelineConfig):
     """Pipeline of one avatar."""
 
     _target: type = field(default_factory=lambda: MobavatarPipeline)

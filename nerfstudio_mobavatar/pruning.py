@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .avatar import Avatar
 from .blendshapes import ATTRIBUTES, WIDTH
+from .saved_config import SavedConfig
 
 INDEX_BYTES, HALF_BYTES = 4, 2
 TRIALS = 10
@@ -29,7 +30,7 @@ Kept = dict[str, Int[Tensor, " _kept"]]
 
 
 @dataclass
-class PruningConfig:
+class PruningConfig(SavedConfig):
     """How many Gaussians keep a blendshape. Exactly one of the four budgets decides; give the others as None."""
 
     keep_count: int | None = 20_000

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .body_model import Body
 from .capture import Capture
+from .saved_config import SavedConfig
 from .silhouette_fit import FREE_JOINTS, Corrections, Limits, SparseBody, misfit, moved_points, solve, thin_body
 from .silhouettes import Silhouettes, load_silhouettes
 
@@ -28,7 +29,7 @@ LEAST_SPARE_FRAMES = 4
 
 
 @dataclass
-class RefineConfig:
+class RefineConfig(SavedConfig):
     """How far a fit may be changed, and when it is left alone."""
 
     gate_share: float = 0.01

@@ -4,20 +4,20 @@ Nothing here keeps state between steps, so a run resumed at step `s` sees what t
 rank computes its own share without talking to the others. No nerfstudio here: worker processes stay light.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Int
 from numpy import ndarray
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from nerfstudio_mobavatar import losses
-from nerfstudio_mobavatar.capture import CaptureImage
+from nerfstudio_mobavatar.capture import CaptureError, CaptureImage
 from nerfstudio_mobavatar.images import (
     Box,
     CameraView,
@@ -76,7 +76,8 @@ class StepDataset(Dataset):
     """`dataset[step]` is that step's training data: crops of one window size, uint8.
 
     Keys: `image` [b,h,w,3], `mask` [b,h,w,1] (0 background .. 255 person), `K` [b,3,3] float32 of the crops, `camera`
-    [b], `image_idx` [b], `person_box` [b,4] (`losses.person_boxes`; int64), `pose_row` (int).
+    [b], `image_idx` [b], `person_box` [b,4] (`losses.person_boxes`; int64), `pose_row` (int), `unreadable`: index of
+    each picture that was left out -> why.
     """
 
     def __init__(
@@ -88,11 +89,40 @@ class StepDataset(Dataset):
         self.crop_margin = crop_margin
         self._maps = UndistortMaps()
 
-    def __getitem__(self, step: int) -> dict[str, Tensor | int]:
-        indices = self.sampler(step)
+    def __getitem__(self, step: int) -> dict[str, Any]:
+        """Pictures that cannot be read are left out; where a pose has no other one, the next pose takes its place.
+
+        Raises `CaptureError` naming one of the files if no pose has a picture that can be read.
+        """
+        unreadable: dict[int, str] = {}
+        for later in range(len(self.sampler.images_of_pose)):
+            indices = list(self.sampler(step + later))
+            while indices := [i for i in indices if i not in unreadable]:
+                known = len(unreadable)
+                sample = self._crops(indices, unreadable)
+                if len(unreadable) == known:
+                    return {**sample, "unreadable": unreadable}
+        raise CaptureError(
+            f"{next(iter(unreadable.values()))} None of the pictures that training looked for can be read."
+        )
+
+    def _crops(self, indices: list[int], unreadable: dict[int, str]) -> dict[str, Any]:
+        """The sample of these pictures. Those that cannot be read are added to `unreadable`: it is of no use then."""
+
+        def read(index: int, load: Callable[..., ndarray], *arguments: Any) -> ndarray:
+            try:
+                return load(*arguments)
+            except CaptureError as error:
+                unreadable[index] = str(error)
+                return np.zeros(1, np.uint8)
+
         images = [self.images[i] for i in indices]
         views = [self.views[image.camera] for image in images]
-        mattes = [load_matte(image.mask_path, view, self._maps) for image, view in zip(images, views)]
+        mattes = [
+            read(i, load_matte, image.mask_path, view, self._maps) for i, image, view in zip(indices, images, views)
+        ]
+        if unreadable.keys() & set(indices):
+            return {}
         boxes = [person_box(matte, self.crop_margin) for matte in mattes]
         sizes = [(view.width, view.height) for view in views]
         width, height = shared_window(boxes, sizes)
@@ -102,7 +132,7 @@ class StepDataset(Dataset):
         for k, (image, view) in enumerate(zip(images, views)):
             x0, y0 = place_window(boxes[k], (width, height), sizes[k])
             window = Box(x0, y0, x0 + width, y0 + height)
-            rgb[k] = load_image(image.image_path, view, self._maps, window)
+            rgb[k] = read(indices[k], load_image, image.image_path, view, self._maps, window)
             mask[k, ..., 0] = mattes[k][y0 : window.y1, x0 : window.x1]
             K[k] = crop_intrinsics(view.K, x0, y0)
         return {

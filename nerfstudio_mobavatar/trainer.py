@@ -24,11 +24,12 @@ from .optim import DecaySchedulerConfig, SafeOptimizers
 from .parallel import StopTogether, of_every_rank
 from .pipeline import MobavatarPipeline
 from .pruning import PruningReport
+from .saved_config import SavedConfig
 from .step_watch import StepWatch
 
 
 @dataclass
-class MobavatarTrainerConfig(TrainerConfig):
+class MobavatarTrainerConfig(SavedConfig, TrainerConfig):
     """TrainerConfig whose `max_num_iterations` is the total, also after a resume; every schedule follows it."""
 
     _target: type = field(default_factory=lambda: MobavatarTrainer)
@@ -161,6 +162,7 @@ class MobavatarTrainer(Trainer):
             return
         self._random_state = run["ranks"][rank]["random"]
         self.watch.load_state_dict(run["ranks"][rank]["watch"])
+        self.pipeline.datamanager.unreadable = dict(run["ranks"][rank]["unreadable"])
         report = run["pruning"]
         self._model.pruning_report = PruningReport(**report) if report is not None else None
         for group, gradients in run["gradients"].items():
@@ -180,7 +182,11 @@ class MobavatarTrainer(Trainer):
         Where it cannot be written the earlier ones stay, the run goes on and says so. Raises `CheckpointError` at the
         end of the run only. Every rank has to come here: each has random numbers and counters of its own.
         """
-        own = {"random": checkpoints.random_state(self.device), "watch": self.watch.state_dict()}
+        own = {
+            "random": checkpoints.random_state(self.device),
+            "watch": self.watch.state_dict(),
+            "unreadable": dict(self.pipeline.datamanager.unreadable),
+        }
         ranks = of_every_rank(own, self.device)
         if not comms.is_main_process():
             return
@@ -260,7 +266,7 @@ class MobavatarTrainer(Trainer):
         return result
 
     def _after_train(self) -> None:
-        for line in [*self.watch.look(), self.watch.describe_outliers()]:
+        for line in [*self.watch.look(), self.watch.describe_outliers(), self.pipeline.datamanager.describe_trouble()]:
             if line is not None:
                 CONSOLE.print(line, markup=False)
         super()._after_train()
