@@ -12,6 +12,7 @@ from nerfstudio_mobavatar import cli, durable, trained_poses
 from nerfstudio_mobavatar.avatar import Avatar
 from nerfstudio_mobavatar.motion import write_motion
 from nerfstudio_mobavatar.pruning import PruningConfig, corrective_statistics, prune
+from nerfstudio_mobavatar.run_config import RunConfigError
 from nerfstudio_mobavatar.web_export import bundle, export, levels, pose_sequence, trained_range
 from nerfstudio_mobavatar.web_export.evaluate import PosedArrays, evaluate
 from nerfstudio_mobavatar.web_export.export import ExportError, ExportMobavatar
@@ -305,14 +306,14 @@ def test_only_the_folder_itself_has_to_be_writable(config_path: Path, tmp_path: 
 
 
 def test_a_missing_config_is_named(tmp_path: Path):
-    with pytest.raises(ExportError, match=r"nowhere/config.yml: no such file"):
+    with pytest.raises(RunConfigError, match=r"nowhere/config.yml: no such file"):
         ExportMobavatar(tmp_path / "nowhere" / "config.yml", tmp_path / "site").main()
     assert not list(tmp_path.iterdir())
 
 
 def test_another_yaml_file_is_refused_by_name(tmp_path: Path):
     (tmp_path / "config.yml").write_text("training: fast\n")
-    with pytest.raises(ExportError, match=r"config.yml: not the configuration of a run"):
+    with pytest.raises(RunConfigError, match=r"config.yml: not the configuration of a run"):
         ExportMobavatar(tmp_path / "config.yml", tmp_path / "site").main()
     assert not (tmp_path / "site").exists()
 
@@ -324,7 +325,7 @@ def test_a_run_of_another_method_is_refused(config_path: Path, tmp_path: Path, m
         model = torch.nn.Linear(1, 1)
 
     loaded = (None, Other, Path("step-1.ckpt"), 1)
-    monkeypatch.setattr("nerfstudio.utils.eval_utils.eval_setup", lambda *args, **kwargs: loaded)
+    monkeypatch.setattr("nerfstudio_mobavatar.run_config.open_run", lambda *args: loaded)
     with pytest.raises(ExportError, match="trained by Linear; expected a mobavatar run"):
         ExportMobavatar(config_path, tmp_path / "site").main()
     assert not list(tmp_path.iterdir())

@@ -11,7 +11,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-import yaml
 
 from nerfstudio_mobavatar import __version__, durable
 from nerfstudio_mobavatar.capture import Capture
@@ -81,21 +80,15 @@ class ExportMobavatar:
     def main(self) -> None:
         """Check the folder first, then load the run, write to a temporary folder, move into place."""
         check_output_dir(self.output_dir, self.overwrite)
-        if not self.load_config.is_file():
-            raise ExportError(f"{self.load_config}: no such file; give the config.yml inside the run's output folder")
         for path in self.motion:
             if not path.exists():
                 raise ExportError(f"{path}: expected a motion for --motion, found no such file; nothing was written")
-        if "TrainerConfig" not in self.load_config.read_text(errors="replace").partition("\n")[0]:
-            raise ExportError(f"{self.load_config}: not the configuration of a run; give its config.yml")
         license_text = read_license(self.license)
-        from nerfstudio.utils.eval_utils import eval_setup
         from nerfstudio.utils.rich_utils import CONSOLE
 
-        try:
-            _, pipeline, checkpoint, step = eval_setup(self.load_config, test_mode="test")
-        except yaml.YAMLError as error:
-            raise ExportError(f"{self.load_config}: expected YAML as training writes it, found {error}") from error
+        from nerfstudio_mobavatar.run_config import open_run
+
+        _, pipeline, checkpoint, step = open_run(self.load_config)
         model: Any = pipeline.model
         if not hasattr(model, "avatar"):
             raise ExportError(f"{self.load_config}: trained by {type(model).__name__}; expected a mobavatar run")
