@@ -29,14 +29,15 @@ from nerfstudio_mobavatar.dataparsers.base import CaptureDataParser, CaptureData
 from nerfstudio_mobavatar.dataparsers.calibration import SIZE_TOLERANCE, image_size, parse_camera
 from nerfstudio_mobavatar.dataparsers.files import NumberedFolder, list_numbered
 from nerfstudio_mobavatar.dataparsers.fit import RawFit, read_fit
+from nerfstudio_mobavatar.plain_data import NotPlainError, read_text
 
 LAYOUT = "actorshq"
 CALIBRATION = "calibration.csv"
 SCALES = ("1x", "2x", "4x")
 COLUMNS = ("name", "w", "h", "rx", "ry", "rz", "tx", "ty", "tz", "fx", "fy", "px", "py")
 FIT = "smpl_params.npz"
-RGB = re.compile(r"^.*_rgb(\d+)\.(jpg|jpeg|png)$", re.IGNORECASE)
-MASK = re.compile(r"^.*_mask(\d+)\.(jpg|jpeg|png)$", re.IGNORECASE)
+RGB = re.compile(r"^.*_rgb(\d{1,18})\.(jpg|jpeg|png)$", re.IGNORECASE)
+MASK = re.compile(r"^.*_mask(\d{1,18})\.(jpg|jpeg|png)$", re.IGNORECASE)
 FPS = 25.0
 
 
@@ -135,23 +136,28 @@ class ActorsHQ(CaptureDataParser):
 
 def read_table(path: Path) -> dict[str, Mapping[str, float]]:
     """Rows of `calibration.csv` by camera name, in its order."""
-    with path.open(newline="") as file:
-        table = csv.DictReader(file)
+    try:
+        table = csv.DictReader(read_text(path).splitlines())
         missing = [key for key in COLUMNS if key not in (table.fieldnames or ())]
-        if missing:
-            raise CaptureError(
-                f"{path}: expected the columns {','.join(COLUMNS)}, found {','.join(table.fieldnames or ())} (missing: "
-                f"{', '.join(missing)}). Download the file again."
-            )
-        rows: dict[str, Mapping[str, float]] = {}
+    except (NotPlainError, csv.Error) as error:
+        raise CaptureError(f"{path}: expected a table of cameras, found {error}. Download the file again.") from error
+    if missing:
+        found = ",".join(table.fieldnames or ())[:200]
+        raise CaptureError(
+            f"{path}: expected the columns {','.join(COLUMNS)}, found {found} (missing: {', '.join(missing)}). "
+            "Download the file again."
+        )
+    rows: dict[str, Mapping[str, float]] = {}
+    try:
         for row in table:
-            try:
-                rows[row["name"]] = {key: float(row[key]) for key in COLUMNS[1:]}
-            except (TypeError, ValueError):
-                raise CaptureError(
-                    f"{path}: expected 12 numbers after the name in line {table.line_num}, found "
-                    f"{[row[key] for key in COLUMNS[1:]]}. Download the file again."
-                ) from None
+            rows[row["name"]] = {key: float(row[key]) for key in COLUMNS[1:]}
+            if not np.isfinite(list(rows[row["name"]].values())).all():
+                raise ValueError("numbers that are not finite")
+    except (csv.Error, TypeError, ValueError) as error:
+        raise CaptureError(
+            f"{path}: expected 12 numbers after the name in line {table.line_num}, found that it is not so "
+            f"({str(error)[:200]}). Download the file again."
+        ) from None
     if not rows:
         raise CaptureError(f"{path}: expected one row per camera, found none. Download the file again.")
     return rows

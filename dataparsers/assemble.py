@@ -7,6 +7,7 @@ checked in the order in which users can repair it: cameras without pictures, fra
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,11 @@ from nerfstudio_mobavatar.dataparsers.calibration import check_body_in_front
 from nerfstudio_mobavatar.dataparsers.files import NumberedFolder, check_masks_exist, check_pictures
 from nerfstudio_mobavatar.dataparsers.fit import RawFit, add_hand_mean, select_rows
 from nerfstudio_mobavatar.dataparsers.splits import frames_in
+from nerfstudio_mobavatar.plain_data import damage_as
 from nerfstudio_mobavatar.transforms import axis_angle_to_rotmat
+
+MOST_FPS = 100_000
+AGAIN = "Copy the data set's own file again, or export it again."
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Source:
 
 def used_cameras(config: CaptureDataParserConfig, calibration: Path, names: Sequence[str]) -> list[str]:
     """The calibration's cameras without those that `--skip-cameras` names."""
+    for name in names:
+        check_name(calibration, name)
     unknown = [name for name in config.skip_cameras if name not in names]
     if unknown or len(names) == len(set(config.skip_cameras)):
         raise CaptureError(
@@ -60,6 +67,18 @@ def used_cameras(config: CaptureDataParserConfig, calibration: Path, names: Sequ
             f"{', '.join(config.skip_cameras)}. Its cameras are {', '.join(names)}."
         )
     return [name for name in names if name not in config.skip_cameras]
+
+
+def check_name(calibration: Path, name: Any) -> None:
+    """Cameras are folders of the capture: a name that leads out of it, or that no file system has, is refused.
+    Raises `CaptureError`."""
+    parts = name.split("/") if isinstance(name, str) else [""]
+    plain = isinstance(name, str) and len(name) <= 200 and name.isprintable() and not set(name) & set('\\:*?"<>|')
+    if not plain or any(part in ("", ".", "..") for part in parts):
+        raise CaptureError(
+            f"{calibration}: expected names of cameras that are folders of the capture, found {str(name)[:60]!r}. "
+            "Rename the camera here and its folders."
+        )
 
 
 def assemble(config: CaptureDataParserConfig, source: Source) -> Capture:
@@ -74,6 +93,9 @@ def assemble(config: CaptureDataParserConfig, source: Source) -> Capture:
     for camera in cameras:
         check_body_in_front(source.calibration, camera, fit.transl)
     check_pictures(cameras, source.folders, frames)
+    fps = source.fps if config.fps is None else config.fps
+    if not 0 < fps < MOST_FPS:
+        raise CaptureError(f"{source.root}: expected frames per second above 0, found {fps}. Give them with --fps.")
     return Capture(
         root=source.root,
         layout=source.layout,
@@ -81,7 +103,7 @@ def assemble(config: CaptureDataParserConfig, source: Source) -> Capture:
         frames=frames,
         fit=fit,
         images=_images(source.folders, frames),
-        fps=(source.fps if config.fps is None else config.fps) / config.frame_stride,
+        fps=fps / config.frame_stride,
         up=up_axis(_spines(fit)),
         notes=source.raw.notes + source.notes + frame_notes + camera_notes,
     )
@@ -146,7 +168,8 @@ def _cameras(source: Source, frames: Sequence[int]) -> tuple[tuple[CaptureCamera
                 f"{folder.path}: expected images of camera {folder.name} among the {len(frames)} used frames, "
                 f"found none. Leave the camera out with --skip-cameras {folder.name}."
             )
-        camera, more = source.camera(folder, folder.images[used[0]])
+        with damage_as(CaptureError, source.calibration, f"the calibration of camera {folder.name}", AGAIN):
+            camera, more = source.camera(folder, folder.images[used[0]])
         cameras.append(camera)
         notes += more
     return tuple(cameras), notes

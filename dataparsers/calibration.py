@@ -3,7 +3,6 @@
 World-to-camera, metres, OpenCV axes and OpenCV pixel centres (integers; half a pixel is added here).
 """
 
-import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +13,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from PIL import Image
 
 from nerfstudio_mobavatar.capture import CaptureCamera, CaptureError
+from nerfstudio_mobavatar.picture_header import picture_size
+from nerfstudio_mobavatar.plain_data import DAMAGE, NotPlainError, damage_as, read_json
 
 SIZE_TOLERANCE = 0.02
 """Share by which the image may differ from `imgSize` and still be taken for the calibrated image (padding to a codec's
@@ -34,11 +34,9 @@ def read_calibration(path: Path) -> dict[str, dict[str, Any]]:
             "imgSize of every camera there (see dataparsers/README.md)."
         )
     try:
-        entries = json.loads(path.read_text())
-    except ValueError as error:
-        raise CaptureError(
-            f"{path}: expected JSON, found that it does not parse ({error}). Export it again."
-        ) from error
+        entries = read_json(path)
+    except NotPlainError as error:
+        raise CaptureError(f"{path}: expected JSON, found {error}. Export it again.") from error
     if not isinstance(entries, dict) or not entries or not all(isinstance(e, dict) for e in entries.values()):
         raise CaptureError(f"{path}: expected an object with one entry per camera, found none. Export it again.")
     return entries
@@ -47,12 +45,9 @@ def read_calibration(path: Path) -> dict[str, dict[str, Any]]:
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height from the file's header alone."""
     try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
-        raise CaptureError(
-            f"{path}: expected a picture, found that it cannot be read ({error}). Copy it again."
-        ) from error
+        return picture_size(path)
+    except NotPlainError as error:
+        raise CaptureError(f"{path}: expected a picture, found {error}. Copy it again.") from error
 
 
 def parse_camera(
@@ -128,12 +123,12 @@ def _refuse(message: str) -> None:
 def _numbers(path: Path, name: str, entry: dict[str, Any], key: str, count: int) -> Float[ndarray, " n"]:
     try:
         values = np.asarray(entry[key], dtype=np.float64).ravel()
-    except (KeyError, TypeError, ValueError):
+    except DAMAGE:
         values = np.zeros(0)
     if len(values) != count or not np.isfinite(values).all():
         raise CaptureError(
             f"{path}: expected {count} finite numbers in {key} of camera {name}, found "
-            f"{entry.get(key, 'no such key')}. Export the calibration again."
+            f"{str(entry.get(key, 'no such key'))[:300]}. Export the calibration again."
         )
     return values
 
@@ -141,11 +136,13 @@ def _numbers(path: Path, name: str, entry: dict[str, Any], key: str, count: int)
 def _distortion(path: Path, name: str, entry: dict[str, Any]) -> tuple[Float[ndarray, " 5"], tuple[str, ...]]:
     if "distCoeff" not in entry:
         return np.zeros(5), (f"camera {name} has no distCoeff: taken as undistorted.",)
-    values = np.asarray(entry["distCoeff"], dtype=np.float64).ravel()
+    remedy = "Undistort the images and set it to five zeros."
+    with damage_as(CaptureError, path, f"OpenCV's k1, k2, p1, p2, k3 in distCoeff of camera {name}", remedy):
+        values = np.asarray(entry["distCoeff"], dtype=np.float64).ravel()
     if len(values) < 4 or np.any(values[5:]) or not np.isfinite(values).all():
         raise CaptureError(
-            f"{path}: expected OpenCV's k1, k2, p1, p2, k3 in distCoeff of camera {name}, found {values.tolist()}. "
-            "Undistort the images and set it to five zeros."
+            f"{path}: expected OpenCV's k1, k2, p1, p2, k3 in distCoeff of camera {name}, found "
+            f"{values[:20].tolist()}. {remedy}"
         )
     return np.pad(values[:5], (0, 5 - len(values[:5]))), ()
 
@@ -159,8 +156,9 @@ def _reconcile_size(
     centred = 0.25 * width < cx < 0.75 * width and 0.25 * height < cy < 0.75 * height
     try:
         w, h = (int(v) for v in stated) if stated is not None else (width, height)
-    except (TypeError, ValueError):
-        raise CaptureError(f"{path}: expected [width, height] in imgSize of camera {name}, found {stated}.") from None
+    except DAMAGE:
+        found = str(stated)[:100]
+        raise CaptureError(f"{path}: expected [width, height] in imgSize of camera {name}, found {found}.") from None
     close = max(abs(width / w - 1), abs(height / h - 1)) <= SIZE_TOLERANCE if w > 0 and h > 0 else False
     if close and centred:
         note = f"camera {name}: imgSize says {w}x{h}, its images are {width}x{height}; the images' size is used."

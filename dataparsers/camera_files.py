@@ -4,7 +4,7 @@
 - `intri.yml` and `extri.yml`: OpenCV's FileStorage with `names`, `K_NAME`, `dist_NAME`, `Rot_NAME` (or the Rodrigues
   vector `R_NAME`) and `T_NAME`, as EasyMocap writes it; pixel centres at integers.
 - `transforms.json`: nerfstudio's; camera-to-world with OpenGL axes, pixel centres at half-integers.
-- `sparse/` or `sparse/0/`: COLMAP's model, text or binary, through nerfstudio's reader; pixel centres at half-integers.
+- `sparse/` or `sparse/0/`: COLMAP's model, text or binary; pixel centres at half-integers.
 
 All worlds are taken as they are, in metres: the body has to be fitted in the same one. In the last two a camera is
 named after the folder of its pictures, or after its one picture where that is in no folder of its own, and must not
@@ -14,19 +14,21 @@ Checked against: nerfstudio 1.1.5 (data/utils/colmap_parsing_utils.py, process_d
 nerfstudio_dataparser.py) and easymocap/mytools/camera_utils.py of EasyMocap.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
+from scipy.spatial.transform import Rotation
 
 from nerfstudio_mobavatar.capture import CaptureError
+from nerfstudio_mobavatar.dataparsers import colmap
 from nerfstudio_mobavatar.dataparsers.calibration import read_calibration
+from nerfstudio_mobavatar.dataparsers.opencv_yaml import read_storage
+from nerfstudio_mobavatar.plain_data import DAMAGE, damage_as, read_json
 
 MOVED = 1e-4
 """Difference of two poses of one camera from which it counts as moving (largest entry of the 3x4 matrices)."""
@@ -62,46 +64,41 @@ def read_camera_file(root: Path) -> CameraFile:
 
 def _read_opencv(path: Path) -> CameraFile:
     intrinsics, extrinsics = _storage(path), _storage(path.with_name("extri.yml"))
-    listed = intrinsics.getNode("names")
-    names = [listed.at(i).string() or str(int(listed.at(i).real())) for i in range(listed.size())]
+    listed = intrinsics.get("names")
+    names = [str(name) for name in listed] if isinstance(listed, list) else []
     if not names:
         raise CaptureError(f"{path}: expected a list 'names' of cameras, found none. Write the calibration again.")
     entries = {}
     for name in names:
-        R = extrinsics.getNode(f"Rot_{name}").mat()
-        vector = extrinsics.getNode(f"R_{name}").mat()
-        if R is None and vector is not None:
-            R = cv2.Rodrigues(vector)[0]
-        parts = {"K": intrinsics.getNode(f"K_{name}").mat(), "R": R, "T": extrinsics.getNode(f"T_{name}").mat()}
-        distortion = intrinsics.getNode(f"dist_{name}").mat()
-        if distortion is not None:
-            parts["distCoeff"] = distortion
-        entries[name] = {key: value for key, value in parts.items() if value is not None}
+        R, vector = extrinsics.get(f"Rot_{name}"), extrinsics.get(f"R_{name}")
+        if R is None and isinstance(vector, ndarray) and vector.size == 3 and np.isfinite(vector).all():
+            R = Rotation.from_rotvec(vector.ravel()).as_matrix()
+        parts = {"K": intrinsics.get(f"K_{name}"), "R": R, "T": extrinsics.get(f"T_{name}")}
+        parts["distCoeff"] = intrinsics.get(f"dist_{name}")
+        entries[name] = {key: value for key, value in parts.items() if isinstance(value, ndarray)}
     return CameraFile(path, entries, 0.5)
 
 
-def _storage(path: Path) -> cv2.FileStorage:
-    try:
-        storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
-    except (cv2.error, SystemError) as error:  # OpenCV wraps its own error where a constructor fails
-        raise CaptureError(f"{path}: expected OpenCV's YAML, found that it does not parse. Write it again.") from error
-    if not storage.isOpened():
+def _storage(path: Path) -> dict[str, Any]:
+    if not path.is_file():
         raise CaptureError(
             f"{path}: expected OpenCV's YAML beside intri.yml and extri.yml, found no such file. Put both there."
         )
-    return storage
+    with damage_as(CaptureError, path, "OpenCV's YAML", "Write it again."):
+        return read_storage(path)
 
 
 def _read_transforms(path: Path) -> CameraFile:
-    try:
-        content = json.loads(path.read_text())
+    with damage_as(CaptureError, path, "nerfstudio's 'frames' with file_path and transform_matrix", "Export it again."):
+        content = read_json(path)
         frames = [(PurePosixPath(frame["file_path"]), frame) for frame in content["frames"]]
         poses = [np.asarray(frame["transform_matrix"], np.float64)[:3, :4].reshape(3, 4) for _, frame in frames]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise CaptureError(
-            f"{path}: expected nerfstudio's 'frames' with file_path and transform_matrix, found something else "
-            f"({type(error).__name__}: {error}). Export it again."
-        ) from error
+        if (
+            not frames
+            or not np.isfinite(poses).all()
+            or (np.abs(np.linalg.det(np.stack(poses)[:, :, :3])) < 1e-9).any()
+        ):
+            raise ValueError("no frames, or matrices that are none")
     model = content.get("camera_model", "OPENCV")
     if model not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE"):
         raise CaptureError(f"{path}: expected a pinhole or OPENCV camera_model, found {model}. Undistort the images.")
@@ -138,37 +135,24 @@ def read_colmap_images(path: Path) -> tuple[Path, list[ColmapImage]]:
     """Pictures of the COLMAP model, text or binary, in `path/0` or `path`, and the folder it was read from.
 
     Raises `CaptureError` where there is none, or a camera model that pictures must be undistorted for."""
-    from nerfstudio.data.utils import colmap_parsing_utils as colmap
     from nerfstudio.process_data.colmap_utils import parse_colmap_camera_params
 
     folder = next((f for f in (path / "0", path) if any(f.glob("images.*"))), path)
-    binary = (folder / "images.bin").is_file()
-    try:
-        if binary:
-            cameras = colmap.read_cameras_binary(folder / "cameras.bin")
-            images = list(colmap.read_images_binary(folder / "images.bin").values())
-        else:
-            cameras = colmap.read_cameras_text(folder / "cameras.txt")
-            images = list(colmap.read_images_text(folder / "images.txt").values())
-        lenses = {key: parse_colmap_camera_params(camera) for key, camera in cameras.items()}
-    except NotImplementedError as error:
-        raise CaptureError(f"{folder}: {error} Undistort the images (colmap image_undistorter).") from error
-    except Exception as error:  # the reader says nothing about damaged files
-        raise CaptureError(
-            f"{folder}: expected COLMAP's cameras and images (.bin or .txt), found that they cannot be read "
-            f"({type(error).__name__}: {error}). Export the model again."
-        ) from error
+    expected = "COLMAP's cameras and images (.bin or .txt)"
     out = []
-    for image in images:
-        T = np.eye(4)
-        T[:3, :3], T[:3, 3] = colmap.qvec2rotmat(image.qvec), image.tvec
-        lens = lenses[image.camera_id]
-        if lens["camera_model"] != "OPENCV":
-            raise CaptureError(
-                f"{folder}: expected a pinhole or OPENCV camera for {image.name}, found {lens['camera_model']}. "
-                "Undistort the images (colmap image_undistorter)."
-            )
-        out.append(ColmapImage(image.name, T, _nerfstudio_lens(folder, image.name, lens)))
+    with damage_as(CaptureError, folder, expected, "Export the model again."):
+        lenses, poses = colmap.read_model(folder)
+        for pose in poses:
+            try:
+                lens = parse_colmap_camera_params(lenses[pose.camera_id])
+            except NotImplementedError as error:
+                raise CaptureError(f"{folder}: {error} Undistort the images (colmap image_undistorter).") from error
+            if lens["camera_model"] != "OPENCV":
+                raise CaptureError(
+                    f"{folder}: expected a pinhole or OPENCV camera for {pose.name}, found {lens['camera_model']}. "
+                    "Undistort the images (colmap image_undistorter)."
+                )
+            out.append(ColmapImage(pose.name, pose.T_cam_world, _nerfstudio_lens(folder, pose.name, lens)))
     return folder, out
 
 
@@ -186,7 +170,7 @@ def _nerfstudio_lens(path: Path, name: str, values: dict[str, Any]) -> dict[str,
         K = np.array([[f[0], 0, float(c[0])], [0, f[1], float(c[1])], [0, 0, 1]])
         lens = [float(values.get(key, 0)) for key in ("k1", "k2", "p1", "p2", "k3")]
         size = [int(values["w"]), int(values["h"])]
-    except (KeyError, TypeError, ValueError) as error:
+    except DAMAGE as error:
         raise CaptureError(
             f"{path}: expected fl_x, fl_y, cx, cy, w and h for camera {name}, found none for {error}. Add them, for "
             "all cameras together or each for itself."

@@ -17,11 +17,10 @@ Pictures are unpacked once, see unpack.py.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import cv2
 import h5py
@@ -29,14 +28,25 @@ import numpy as np
 from numpy import ndarray
 
 from nerfstudio_mobavatar.capture import Capture, CaptureCamera, CaptureError
+from nerfstudio_mobavatar.dataparsers import hdf5
 from nerfstudio_mobavatar.dataparsers.assemble import Source, assemble, used_cameras
 from nerfstudio_mobavatar.dataparsers.base import CaptureDataParser
 from nerfstudio_mobavatar.dataparsers.calibration import parse_camera
 from nerfstudio_mobavatar.dataparsers.files import NumberedFolder
 from nerfstudio_mobavatar.dataparsers.fit import POSE_PARTS, RawFit, fit_from_arrays
-from nerfstudio_mobavatar.dataparsers.unpack import PackedDataParserConfig, Recording, encode, promised_folder, unpack
+from nerfstudio_mobavatar.dataparsers.unpack import (
+    PackedDataParserConfig,
+    Recording,
+    encode,
+    own_folder,
+    promised_folder,
+    unpack,
+)
+from nerfstudio_mobavatar.picture_header import size_in
+from nerfstudio_mobavatar.plain_data import NotPlainError
 
 LAYOUT = "dna-rendering"
+CAMERAS = "Camera_Parameter"
 SUFFIX = "_annots.smc"
 GROUPS = ("Camera_5mp", "Camera_12mp")
 FPS = 15.0
@@ -84,7 +94,7 @@ class DNARendering(CaptureDataParser):
         without = [name for name in annotations.cameras if name not in images]
         raw, scale, fit_notes = read_body(annotations)
         scale = scale if self.config.apply_scale else 1.0
-        folder = self.config.unpacked_folder / main.stem
+        folder = own_folder(self.config.unpacked_folder / main.stem)
         read = partial(_read, main, path)
         recordings = [
             Recording(name, main, images[name], annotations.masks.get(name, ()), partial(read, groups[name], name))
@@ -140,50 +150,34 @@ def find_pair(root: Path, sequence: str) -> tuple[Path, Path]:
     return main, path
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """The HDF5 file, read only; what is missing or broken in it becomes a `CaptureError`."""
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (OSError, KeyError) as error:
-        raise CaptureError(
-            f"{path}: expected a DNA-Rendering file (HDF5), found that it cannot be read as one ({error}). Download it "
-            "again; an interrupted download is the usual cause."
-        ) from error
-
-
 def read_annotations(path: Path) -> Annotations:
     """Everything but the masks' pixels."""
-    with opened(path) as file:
-        parameters: Any = file["Camera_Parameter"]
-        masks: Any = file["Mask"]
-        body: Any = file["SMPLx"]
-        return Annotations(
-            path=path,
-            cameras={name: {key: entry[key][()] for key in ("K", "D", "RT")} for name, entry in parameters.items()},
-            masks={f"{int(n):02d}": sorted(map(int, masks[n]["mask"])) for n in masks if n.isdigit()},
-            body={key: body[key][()] for key in body},
-        )
+    with hdf5.opened(path) as file:
+        cameras = {
+            name: {key: hdf5.numbers(file, CAMERAS, name, key) for key in ("K", "D", "RT")}
+            for name in hdf5.names(file, CAMERAS)
+        }
+        masks = {f"{n:02d}": hdf5.frames(file, "Mask", str(n), "mask") for n in hdf5.frames(file, "Mask")}
+        body = {key: hdf5.numbers(file, "SMPLx", key) for key in hdf5.names(file, "SMPLx")}
+        return Annotations(path, cameras, masks, body)
 
 
-def read_main(path: Path) -> tuple[dict[str, str], dict[str, list[int]], str]:
+def read_main(path: Path) -> tuple[dict[str, str], dict[str, Sequence[int]], str]:
     """Group by camera, frames with a picture by camera, and the actor's gender."""
     groups, images = {}, {}
-    with opened(path) as file:
+    with hdf5.opened(path) as file:
         for group in GROUPS:
-            members: Any = file.get(group, {})
-            for name, entry in members.items():
-                groups[f"{int(name):02d}"] = group
-                images[f"{int(name):02d}"] = sorted(map(int, entry["color"]))
+            for number in hdf5.frames(file, group) if group in file else ():
+                groups[f"{number:02d}"] = group
+                images[f"{number:02d}"] = hdf5.frames(file, group, str(number), "color")
         gender = file.attrs.get("gender", "unknown")
     if not images:
         raise CaptureError(
             f"{path}: expected pictures in {' or '.join(GROUPS)}, found neither. Give the main file of the recording."
         )
     names = sorted(images)
-    gender = gender.decode() if isinstance(gender, bytes) else str(gender)
-    return groups, {name: images[name] for name in names}, gender
+    gender = gender.decode(errors="replace") if isinstance(gender, bytes) else str(gender)
+    return groups, {name: images[name] for name in names}, gender[:40]
 
 
 def opencv_entry(annotations: Annotations, name: str, scale: float) -> dict[str, ndarray]:
@@ -195,10 +189,11 @@ def opencv_entry(annotations: Annotations, name: str, scale: float) -> dict[str,
             f"the camera out with --skip-cameras {name}."
         )
     T_world_cam = np.asarray(entry["RT"], np.float64)
-    if T_world_cam.shape != (4, 4) or abs(np.linalg.det(T_world_cam)) < 1e-6:
+    if T_world_cam.shape != (4, 4) or not 1e-6 < abs(np.linalg.det(T_world_cam)) < 1e6:
         raise CaptureError(
             f"{annotations.path}: expected a 4x4 camera-to-world transform in Camera_Parameter/{name}/RT, found "
-            f"{T_world_cam.tolist()}. Download the file again, or leave the camera out with --skip-cameras {name}."
+            f"{str(T_world_cam.tolist())[:300]}. Download the file again, or leave the camera out with "
+            f"--skip-cameras {name}."
         )
     T_cam_world = np.linalg.inv(T_world_cam)
     return {"K": entry["K"], "R": T_cam_world[:3, :3], "T": T_cam_world[:3, 3] / scale, "distCoeff": entry["D"]}
@@ -211,7 +206,7 @@ def read_body(annotations: Annotations) -> tuple[RawFit, float, tuple[str, ...]]
     if missing:
         raise CaptureError(f"{path}: expected SMPLx/{', SMPLx/'.join(missing)}, found none. Download the file again.")
     fullpose = np.asarray(body["fullpose"])
-    if fullpose.ndim < 2 or fullpose[0].size != 165:
+    if fullpose.ndim < 2 or len(fullpose) == 0 or fullpose[0].size != 165:
         raise CaptureError(
             f"{path}: expected 55 axis-angle rotations per frame in SMPLx/fullpose, found shape {fullpose.shape}. "
             "Download the file again."
@@ -233,7 +228,7 @@ def read_body(annotations: Annotations) -> tuple[RawFit, float, tuple[str, ...]]
 
 def _all_rows(expression: ndarray, rows: int) -> tuple[ndarray, tuple[str, ...]]:
     """Some published files stop early; the face is at rest from there."""
-    if len(expression) >= rows or expression.ndim != 2:
+    if expression.ndim != 2 or len(expression) >= rows:
         return expression, ()
     full = np.zeros((rows, expression.shape[1]), expression.dtype)
     full[: len(expression)] = expression
@@ -252,24 +247,28 @@ def _read(
     main: Path, annotations: Path, group: str, camera: str, wanted: Sequence[int]
 ) -> Iterator[tuple[int, bytes, bytes]]:
     """Pictures as stored (other codings than JPEG are coded again), masks as one channel."""
-    with opened(main) as pictures, opened(annotations) as masks:
+    with hdf5.opened(main) as pictures, hdf5.opened(annotations) as masks:
         key = str(int(camera))
         for number in wanted:
-            stored = _bytes(pictures, f"{group}/{key}/color/{number}")
+            where = (group, key, "color", str(number))
+            stored = _bytes(pictures, *where)
             if not stored.startswith(JPEG):
-                stored = encode(_decode(main, f"{group}/{key}/color/{number}", stored), ".jpg")
-            where = f"Mask/{key}/mask/{number}"
-            mask = _decode(annotations, where, _bytes(masks, where)).max(2)
+                stored = encode(_decode(main, "/".join(where), stored), ".jpg")
+            where = ("Mask", key, "mask", str(number))
+            mask = _decode(annotations, "/".join(where), _bytes(masks, *where)).max(2)
             yield number, stored, encode(mask, ".png")
 
 
-def _bytes(file: h5py.File, where: str) -> bytes:
-    dataset: Any = file[where]
-    return np.asarray(dataset[()], np.uint8).tobytes()
+def _bytes(file: h5py.File, *where: str) -> bytes:
+    return hdf5.numbers(file, *where).astype(np.uint8).tobytes()
 
 
 def _decode(path: Path, where: str, stored: bytes) -> ndarray:
-    pixels = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    try:
+        size_in(BytesIO(stored))
+        pixels = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except (NotPlainError, cv2.error):
+        pixels = None
     if pixels is None:
         raise CaptureError(
             f"{path}: expected a picture in {where}, found {len(stored)} bytes that are none. Download the file again, "

@@ -31,11 +31,14 @@ from nerfstudio_mobavatar.dataparsers.calibration import parse_camera
 from nerfstudio_mobavatar.dataparsers.files import NumberedFolder
 from nerfstudio_mobavatar.dataparsers.fit import RawFit, fit_from_arrays, load_arrays
 from nerfstudio_mobavatar.dataparsers.unpack import PackedDataParserConfig, Recording, encode, promised_folder, unpack
+from nerfstudio_mobavatar.picture_header import MOST_PIXELS
+from nerfstudio_mobavatar.plain_data import damage_as, read_json
 
 LAYOUT = "dreams"
 CALIBRATION = "cameras.json"
 FIT = "smplx.npz"
 NUMBERS = ("fx", "fy", "cx", "cy", "w", "h", "R", "c")
+MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 Y_DOWN = np.diag([1.0, -1.0, -1.0])
 """Body's world to the calibration's."""
 
@@ -120,27 +123,22 @@ def read_cameras(path: Path) -> dict[str, dict[str, Any]]:
     """`cameras.json` as OpenCV calibrations of the body's world, by video name. Raises `CaptureError`."""
     if not path.is_file():
         raise CaptureError(f"{path}: expected the camera calibration, found no such file. Download it again.")
-    try:
-        rigs = [rig["cameras"][0] for rig in json.loads(path.read_text())["rigs"]]
-    except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise CaptureError(
-            f"{path}: expected JSON with rigs[i].cameras[0] for every camera, found that it is not so "
-            f"({type(error).__name__}: {error}). Download it again."
-        ) from error
+    expected = "JSON with rigs[i].cameras[0] for every camera"
+    with damage_as(CaptureError, path, expected, "Download it again."):
+        rigs = [rig["cameras"][0] for rig in read_json(path)["rigs"]]
+        if len(rigs) > 1000:
+            raise ValueError(f"{len(rigs)} cameras")
     return {f"cam{i:02d}": _entry(path, f"cam{i:02d}", rig) for i, rig in enumerate(rigs)}
 
 
 def _entry(path: Path, name: str, rig: dict[str, Any]) -> dict[str, Any]:
-    try:
+    expected = f"numbers in {', '.join(NUMBERS)} of camera {name} (R 9, c 3)"
+    with damage_as(CaptureError, path, expected, "Download the file again."):
         v = {key: np.asarray(rig[key], np.float64) for key in NUMBERS}
         R, c = v["R"].reshape(3, 3), v["c"].reshape(3)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CaptureError(
-            f"{path}: expected numbers in {', '.join(NUMBERS)} of camera {name} (R 9, c 3), found that it is not so "
-            f"({type(error).__name__}: {error}). Download the file again."
-        ) from error
-    K = np.array([[v["fx"], 0, v["cx"]], [0, v["fy"], v["cy"]], [0, 0, 1]])
-    return {"K": K, "R": R @ Y_DOWN, "T": -R @ c, "distCoeff": [0.0] * 5, "imgSize": [int(v["w"]), int(v["h"])]}
+        fx, fy, cx, cy, w, h = (v[key].item() for key in NUMBERS[:6])
+        K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+        return {"K": K, "R": R @ Y_DOWN, "T": -R @ c, "distCoeff": [0.0] * 5, "imgSize": [int(w), int(h)]}
 
 
 def read_smplx(path: Path) -> tuple[RawFit, dict[int, int], bool, tuple[str, ...]]:
@@ -148,6 +146,10 @@ def read_smplx(path: Path) -> tuple[RawFit, dict[int, int], bool, tuple[str, ...
     arrays = load_arrays(path)
     raw = fit_from_arrays(path, arrays)
     frames = arrays.get("frames", np.zeros(0)).ravel()
+    if frames.dtype.kind not in "iuf" or not np.isfinite(frames).all():
+        raise CaptureError(
+            f"{path}: expected whole numbers in `frames`, found {frames.dtype}. Download the file again."
+        )
     if len(frames) != raw.fit.num_frames or len(set(frames.tolist())) != len(frames):
         raise CaptureError(
             f"{path}: expected in `frames` another frame number for each of the {raw.fit.num_frames} rows, found "
@@ -172,47 +174,46 @@ def _kwargs(path: Path, arrays: dict[str, ndarray]) -> dict[str, Any]:
     if "smplx_kwargs" not in arrays:
         return {}
     text = str(arrays["smplx_kwargs"])
-    try:
+    with damage_as(CaptureError, path, f"JSON in smplx_kwargs, found {text[:80]!r}", "Download the file again."):
         return dict(json.loads(text))
-    except ValueError as error:
-        raise CaptureError(
-            f"{path}: expected JSON in smplx_kwargs, found {text[:80]!r} ({error}). Download the file again."
-        ) from error
 
 
 def read_offset(path: Path) -> int:
     """Video picture number minus frame number; 0 where the file or the entry is not there. Raises `CaptureError`."""
     if not path.is_file():
         return 0
-    try:
-        return int(json.loads(path.read_text()).get("frame_convention", {}).get("offset_d", 0))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise CaptureError(
-            f"{path}: expected JSON with a whole number in frame_convention.offset_d, found that it is not so "
-            f"({error}). Download it again."
-        ) from error
+    expected = "JSON with a whole number in frame_convention.offset_d"
+    with damage_as(CaptureError, path, expected, "Download it again."):
+        return int(read_json(path).get("frame_convention", {}).get("offset_d", 0))
 
 
 def probe(path: Path, camera: str) -> Video:
     """Size, rate and number of pictures. Raises `CaptureError`."""
-    reader = cv2.VideoCapture(str(path))
+    is_mp4 = _is_mp4(path)
+    reader = cv2.VideoCapture(str(path) if is_mp4 else "")
     try:
-        if not reader.isOpened():
+        if not is_mp4 or not reader.isOpened():
             found = "that it does not open as a video" if path.is_file() else "no such file"
             raise CaptureError(
                 f"{path}: expected the video of camera {camera}, found {found}. Copy it again, or leave the camera out "
                 f"with --skip-cameras {camera}."
             )
-        get = reader.get
-        return Video(
-            path=path,
-            count=int(get(cv2.CAP_PROP_FRAME_COUNT)),
-            fps=get(cv2.CAP_PROP_FPS),
-            width=int(get(cv2.CAP_PROP_FRAME_WIDTH)),
-            height=int(get(cv2.CAP_PROP_FRAME_HEIGHT)),
-        )
+        names = ("FRAME_COUNT", "FRAME_WIDTH", "FRAME_HEIGHT")
+        with damage_as(CaptureError, path, "a video with pictures", "Copy it again."):
+            count, width, height = (int(reader.get(getattr(cv2, f"CAP_PROP_{name}"))) for name in names)
+            if min(count, width, height) < 1 or width * height > MOST_PIXELS:
+                raise ValueError(f"{count} pictures of {width}x{height} pixels")
+        return Video(path, count, reader.get(cv2.CAP_PROP_FPS), width, height)
     finally:
         reader.release()
+
+
+def _is_mp4(path: Path) -> bool:
+    """By its first box: under other content, libraries open playlists, which name other files and servers."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(8)[4:] in MP4_BOXES
 
 
 def _recording(camera: str, video: Video, offset: int, rows: dict[int, int]) -> Recording:

@@ -11,8 +11,9 @@ import numpy as np
 from nerfstudio_mobavatar.capture import CaptureCamera, CaptureError
 from nerfstudio_mobavatar.dataparsers.calibration import image_size
 from nerfstudio_mobavatar.images import PERSON_THRESHOLD, read_mask
+from nerfstudio_mobavatar.plain_data import damage_as, read_text
 
-PICTURE = re.compile(r"^(\d+)\.(jpg|jpeg|png)$", re.IGNORECASE)
+PICTURE = re.compile(r"^(\d{1,18})\.(jpg|jpeg|png)$", re.IGNORECASE)
 
 SAMPLES = 3
 """Pictures per camera whose header is read: the first, the last and those between, evenly spread."""
@@ -56,7 +57,8 @@ def read_missing(path: Path, cameras: Sequence[str]) -> tuple[dict[str, set[int]
     missing: dict[str, set[int]] = {name: set() for name in cameras}
     if not path.is_file():
         return missing, ()
-    lines = [line.strip() for line in path.read_text().splitlines()]
+    with damage_as(CaptureError, path, "the names of pictures, one a line", "Write it again, or remove it."):
+        lines = [line.strip() for line in read_text(path).splitlines()]
     ignored = 0
     for line in filter(None, lines):
         parts = line.replace("\\", "/").split("/")

@@ -1,6 +1,5 @@
 """`smpl_params.npz`: the body fit of AvatarReX and its relatives, checked and brought to `BodyFit`."""
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from nerfstudio_mobavatar.capture import BodyFit, CaptureError
+from nerfstudio_mobavatar.plain_data import NotPlainError, read_npz
 
 POSE_PARTS = (
     ("global_orient", 0, 1),
@@ -22,9 +22,8 @@ POSE_PARTS = (
 )
 """Key, first joint and number of joints of each part of the pose, in SMPL-X joint order."""
 
-MOST_BYTES = 2 * 2**30
-"""Unpacked size that a fit never reaches (an hour at 30 frames a second is 100 MB): a file that claims more is damaged
-or hostile, and unpacking it could fill the memory."""
+MOST_ROWS = 200_000
+"""Two hours at 30 frames a second; more is a damaged or hostile file."""
 
 REQUIRED = ("global_orient", "body_pose", "transl", "betas")
 
@@ -55,9 +54,13 @@ def fit_from_arrays(path: Path, stored: Mapping[str, ndarray]) -> RawFit:
             f"{path}: expected the SMPL-X keys {', '.join(REQUIRED)}, found {', '.join(sorted(arrays))} (missing: "
             f"{', '.join(missing)}). Save the fit with smplx's parameter names."
         )
-    rows = len(arrays["global_orient"])
+    rows = len(np.atleast_1d(arrays["global_orient"]))
     if rows == 0:
         raise CaptureError(f"{path}: expected one row per frame, found global_orient without rows. Fit the body again.")
+    if rows > MOST_ROWS:
+        raise CaptureError(
+            f"{path}: expected at most {MOST_ROWS} rows, found {rows} in global_orient. Cut the capture."
+        )
     pose = np.zeros((rows, 55, 3), np.float32)
     absent = []
     for key, first, count in POSE_PARTS:
@@ -99,21 +102,11 @@ def load_arrays(path: Path) -> dict[str, ndarray]:
             "(see dataparsers/README.md for the keys)."
         )
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MOST_BYTES:
-            raise CaptureError(
-                f"{path}: expected the parameters of some thousand frames, found arrays that unpack to "
-                f"{size / 1e9:.0f} GB. It is damaged or not a body fit: save it again with numpy.savez."
-            )
-        with np.load(path, allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
-    except CaptureError:
-        raise
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, MemoryError) as error:
+        return read_npz(path)[0]
+    except NotPlainError as error:
         raise CaptureError(
-            f"{path}: expected a numpy .npz of plain arrays, found that it cannot be read ({error}). Save it again "
-            "with numpy.savez and float arrays (no Python objects)."
+            f"{path}: expected a numpy .npz of plain arrays, found {error}. Save it again with numpy.savez and float "
+            "arrays (no Python objects)."
         ) from error
 
 
@@ -148,10 +141,12 @@ def _without_zeros(coefficients: Float[ndarray, "t e"]) -> Float[ndarray, "t f"]
 
 
 def _betas(path: Path, array: ndarray) -> tuple[Float[ndarray, " b"], tuple[str, ...]]:
-    betas = _without_zeros(array[None] if array.ndim == 1 else array.reshape(len(array), -1)[:1])[0]
+    array = np.atleast_1d(array)
+    first = array[None] if array.ndim == 1 else array.reshape(len(array), -1)[:1] if array.size else np.zeros((1, 0))
+    betas = _without_zeros(first)[0]
     if betas.size == 0 or not np.isfinite(betas).all():
         raise CaptureError(
-            f"{path}: expected finite shape coefficients in betas, found {betas.tolist()}. "
+            f"{path}: expected finite shape coefficients in betas, found {betas[:20].tolist()}. "
             "The shape is shared by all frames and cannot be dropped: fit the body again."
         )
     if array.ndim > 1 and len(array) > 1 and np.abs(array - array[:1]).max() > 1e-6:

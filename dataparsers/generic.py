@@ -24,6 +24,7 @@ from nerfstudio_mobavatar.dataparsers.camera_files import read_camera_file
 from nerfstudio_mobavatar.dataparsers.files import NumberedFolder, list_numbered
 from nerfstudio_mobavatar.dataparsers.fit import POSE_PARTS, RawFit, fit_from_arrays, load_arrays
 from nerfstudio_mobavatar.dataparsers.smpl import SmplDataParserConfig, SmplPoses, listed_betas
+from nerfstudio_mobavatar.plain_data import damage_as
 
 LAYOUT = "generic"
 BODY = "body.npz"
@@ -52,7 +53,8 @@ class Generic(CaptureDataParser):
         names = used_cameras(self.config, calibration.path, list(calibration.entries))
         folders = tuple(_folder(root, name) for name in names)
         arrays = load_arrays(root / BODY)
-        raw = _read_body(self.config, root / BODY, arrays)
+        with damage_as(CaptureError, root / BODY, "body parameters, one row per frame", "Save them again."):
+            raw = _read_body(self.config, root / BODY, arrays)
 
         def camera(folder: NumberedFolder, first: Path) -> tuple[CaptureCamera, tuple[str, ...]]:
             entry = calibration.entries[folder.name]
@@ -126,5 +128,5 @@ def _rows(path: Path, arrays: dict[str, ndarray], raw: RawFit) -> dict[int, int]
 def _scalar(path: Path, arrays: dict[str, ndarray], key: str, default: float | bool) -> float | bool:
     value = arrays.get(key, np.asarray(default))
     if value.size != 1 or value.dtype.kind not in "fiub" or not np.isfinite(value).all():
-        raise CaptureError(f"{path}: expected one number in {key}, found {value.tolist()}. Save it again.")
+        raise CaptureError(f"{path}: expected one number in {key}, found {str(value.tolist())[:100]}. Save it again.")
     return value.item()

@@ -12,7 +12,6 @@ data), and for the hands the SMPL-X layer of EasyMocap (6 coefficients, `use_fla
 second (25 recorded, every fifth kept).
 """
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,11 +32,12 @@ from nerfstudio_mobavatar.dataparsers.files import NumberedFolder, list_numbered
 from nerfstudio_mobavatar.dataparsers.fit import RawFit
 from nerfstudio_mobavatar.dataparsers.safe_pickle import load_plain
 from nerfstudio_mobavatar.dataparsers.smpl import listed_betas
+from nerfstudio_mobavatar.plain_data import damage_as, read_json
 
 LAYOUT = "mvhumannet"
 EXTRINSICS, INTRINSICS, SCALE = "camera_extrinsics.json", "camera_intrinsics.json", "camera_scale.pkl"
-PICTURE = re.compile(r"^(\d+)_img\.(?:jpg|jpeg|png)$", re.IGNORECASE)
-MASK = re.compile(r"^(\d+)_img_fmask\.(?:jpg|jpeg|png)$", re.IGNORECASE)
+PICTURE = re.compile(r"^(\d{1,18})_img\.(?:jpg|jpeg|png)$", re.IGNORECASE)
+MASK = re.compile(r"^(\d{1,18})_img_fmask\.(?:jpg|jpeg|png)$", re.IGNORECASE)
 STEP = 5
 FPS = 5.0
 LARGE_SCALE = 120 / 65
@@ -106,8 +106,9 @@ class MVHumanNet(CaptureDataParser):
 
 def _scale(path: Path) -> float:
     value = load_plain(path)
-    if not isinstance(value, (int, float, np.number)) or not 0.1 < float(value) < 10:
-        raise CaptureError(f"{path}: expected a number such as 1.846, found {value!r}. Copy the data set's own file.")
+    if not isinstance(value, (int, float, np.floating, np.integer)) or not 0.1 < value < 10:
+        found = repr(value)[:100]
+        raise CaptureError(f"{path}: expected a number such as 1.846, found {found}. Copy the data set's own file.")
     return float(value)
 
 
@@ -115,14 +116,8 @@ def _intrinsics(path: Path) -> list:
     """The 3x3 `intrinsics`."""
     if not path.is_file():
         raise CaptureError(f"{path}: expected the intrinsics of all cameras, found no such file. Copy it there.")
-    try:
-        content = json.loads(path.read_text())
-        matrix = np.asarray(content["intrinsics"], np.float64)
-    except (ValueError, KeyError, TypeError) as error:
-        raise CaptureError(
-            f"{path}: expected a matrix 'intrinsics', found something else ({type(error).__name__}: {error}). Copy the "
-            "data set's own file."
-        ) from error
+    with damage_as(CaptureError, path, "a matrix 'intrinsics'", "Copy the data set's own file."):
+        matrix = np.asarray(read_json(path)["intrinsics"], np.float64)
     if matrix.shape != (3, 3):
         raise CaptureError(f"{path}: expected 3x3 numbers in 'intrinsics', found shape {matrix.shape}. Copy it again.")
     return matrix.tolist()
@@ -136,7 +131,7 @@ def _folder(root: Path, name: str) -> NumberedFolder:
 def _read_fit(root: Path, numbers: list[int], body: Body) -> tuple[RawFit, dict[int, int]]:
     """The fitted bodies of these pictures, and the row of each."""
     folder = root / "smplx" / "smpl"
-    files = list_numbered(folder, re.compile(r"^(\d+)\.json$"))
+    files = list_numbered(folder, re.compile(r"^(\d{1,18})\.json$"))
     fitted = [n for n in numbers if n % STEP == 0 and n // STEP - 1 in files]
     if not fitted:
         raise CaptureError(
@@ -146,6 +141,11 @@ def _read_fit(root: Path, numbers: list[int], body: Body) -> tuple[RawFit, dict[
     rows = [_parameters(files[n // STEP - 1]) for n in fitted]
     poses, Rh, Th, expression = (np.stack([row[key] for row in rows]) for key in ("poses", "Rh", "Th", "expression"))
     betas = listed_betas(folder, [row["shapes"] for row in rows])
+    if not 0 < len(betas) <= body.num_betas:
+        raise CaptureError(
+            f"{folder}: expected at most {body.num_betas} shape coefficients like the body '{body.name}', found "
+            f"{len(betas)}. Give the SMPL-X file the fits were made with, with --body."
+        )
     pelvis = body.rest(torch.from_numpy(betas).float())[1][0].numpy().astype(np.float64)
     turn = Rotation.from_rotvec(Rh)
     pose = np.zeros((len(rows), 55, 3))
@@ -156,20 +156,16 @@ def _read_fit(root: Path, numbers: list[int], body: Body) -> tuple[RawFit, dict[
     pose[:, 25:] = expand_hands(left, right, body, flat_hand_mean=True, pca=True).numpy()
     arrays = (pose, turn.apply(pelvis) + Th - pelvis, expression, betas)
     fit = BodyFit(*(x.astype(np.float32) for x in arrays))
-    return RawFit(folder, fit, np.ones(len(rows), bool), ()), {n: row for row, n in enumerate(fitted)}
+    finite = np.isfinite(fit.pose).all((1, 2)) & np.isfinite(fit.transl).all(1)
+    return RawFit(folder, fit, finite, ()), {n: row for row, n in enumerate(fitted)}
 
 
 def _parameters(path: Path) -> dict[str, Float[ndarray, " n"]]:
     """The numbers of one frame."""
-    try:
-        content = json.loads(path.read_text())
+    with damage_as(CaptureError, path, f"{', '.join(SIZES)} of one person", "Copy the data set's own file."):
+        content = read_json(path)
         person: dict[str, Any] = content[0] if isinstance(content, list) else content
         values = {key: np.asarray(person[key], np.float64).ravel() for key in SIZES}
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise CaptureError(
-            f"{path}: expected {', '.join(SIZES)} of one person, found something else ({type(error).__name__}: "
-            f"{error}). Copy the data set's own file."
-        ) from error
     for key, size in SIZES.items():
         if size not in (None, values[key].size) or not np.isfinite(values[key]).all():
             raise CaptureError(

@@ -39,14 +39,15 @@ from nerfstudio_mobavatar.dataparsers.files import NumberedFolder, list_numbered
 from nerfstudio_mobavatar.dataparsers.fit import RawFit, load_arrays
 from nerfstudio_mobavatar.dataparsers.safe_pickle import load_plain
 from nerfstudio_mobavatar.dataparsers.smpl import SmplDataParserConfig, SmplPoses, listed_betas
+from nerfstudio_mobavatar.plain_data import DAMAGE, damage_as
 
 LAYOUT = "neuman"
 CAMERA = "camera"
 FITS = ("smpl_output_optimized.pkl", "smpl_output_romp.pkl")
 ALIGNMENTS = "alignments.npy"
 HUGS_FIT, HUGS_MASKS = Path("4d_humans/smpl_optimized_aligned_scale.npz"), Path("4d_humans/sam_segmentations")
-PICTURE = re.compile(r"^(\d+)\.(png|jpg|jpeg)$", re.IGNORECASE)
-MASK = re.compile(r"^.*?(\d+)\.png$", re.IGNORECASE)
+PICTURE = re.compile(r"^(\d{1,18})\.(png|jpg|jpeg)$", re.IGNORECASE)
+MASK = re.compile(r"^.*?(\d{1,18})\.png$", re.IGNORECASE)
 FPS = 3.0
 NO_ROTATION = 1e-2
 """Largest entry of `R R^T - 1` from which an alignment is no rotation with one scale."""
@@ -91,7 +92,8 @@ class NeuMan(CaptureDataParser):
             )
         hugs = self.config.fits == "hugs" or (self.config.fits == "auto" and (root / HUGS_FIT).is_file())
         read = self._hugs if hugs else self._neuman
-        raw, rows, masks, note = read(root, images, views)
+        with damage_as(CaptureError, root, "fits and alignments of the pictures", "Copy the data set's own files."):
+            raw, rows, masks, note = read(root, images, views)
         notes = (note, "The camera moves: it is taken to stand, and the body to move, so the world is the camera's.")
         if len(images) < len(present):
             notes += (f"{len(present) - len(images)} of the {len(present)} images are not in COLMAP's model.",)
@@ -203,7 +205,7 @@ def _neuman_fit(path: Path) -> tuple[Float[ndarray, "n 24 3"], Float[ndarray, "n
         betas = np.asarray([np.asarray(row, np.float64).ravel() for row in fit["betas"]])
         if pose.shape[1] != 72 or len(betas) != len(pose):
             raise ValueError(f"pose {pose.shape}, betas {betas.shape}")
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except DAMAGE as error:
         raise CaptureError(
             f"{path}: expected one person's pose (72 numbers) and betas per frame, found something else "
             f"({type(error).__name__}: {error}). Copy the data set's own file."

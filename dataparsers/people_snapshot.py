@@ -25,13 +25,14 @@ from nerfstudio_mobavatar.dataparsers.calibration import parse_camera
 from nerfstudio_mobavatar.dataparsers.files import NumberedFolder, list_numbered
 from nerfstudio_mobavatar.dataparsers.fit import RawFit, load_arrays
 from nerfstudio_mobavatar.dataparsers.smpl import SmplDataParserConfig, SmplPoses, listed_betas
+from nerfstudio_mobavatar.plain_data import damage_as
 
 LAYOUT = "people-snapshot"
 CALIBRATION = "cameras.npz"
 POSES = ("poses_optimized.npz", "poses.npz")
 CAMERA = "camera"
-IMAGE = re.compile(r"^.*?(\d+)\.(png|jpg|jpeg)$", re.IGNORECASE)
-MASK = re.compile(r"^.*?(\d+)\.(npy|png)$", re.IGNORECASE)
+IMAGE = re.compile(r"^.*?(\d{1,18})\.(png|jpg|jpeg)$", re.IGNORECASE)
+MASK = re.compile(r"^.*?(\d{1,18})\.(npy|png)$", re.IGNORECASE)
 FPS = 30.0
 
 
@@ -57,7 +58,8 @@ class PeopleSnapshot(CaptureDataParser):
         images, masks = list_numbered(root / "images", IMAGE), list_numbered(root / "masks", MASK)
         if not images:
             raise CaptureError(f"{root / 'images'}: expected pictures such as image_0000.png, found none. Add them.")
-        raw, note = self._fit(root)
+        with damage_as(CaptureError, root, "a SMPL fit in poses.npz", "Save it again."):
+            raw, note = self._fit(root)
 
         def camera(folder: NumberedFolder, first: Path) -> tuple[CaptureCamera, tuple[str, ...]]:
             parsed, notes = parse_camera(path, folder.name, entry, first)
@@ -115,5 +117,6 @@ def read_camera(path: Path) -> dict[str, ndarray | list[int]]:
                 "world to camera), height and width."
             )
     entry = {"K": arrays["intrinsic"], "R": arrays["extrinsic"][:3, :3], "T": arrays["extrinsic"][:3, 3]}
-    size = [int(arrays[key]) for key in ("width", "height") if key in arrays and arrays[key].size == 1]
+    with damage_as(CaptureError, path, "whole numbers in width and height", "Save them again."):
+        size = [int(arrays[key].item()) for key in ("width", "height") if key in arrays and arrays[key].size == 1]
     return entry | {"distCoeff": np.zeros(5)} | ({"imgSize": size} if len(size) == 2 else {})

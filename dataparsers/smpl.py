@@ -30,6 +30,7 @@ from nerfstudio_mobavatar.body_model import Body, load_body
 from nerfstudio_mobavatar.capture import NUM_JOINTS, BodyFit, CaptureError
 from nerfstudio_mobavatar.dataparsers.base import CaptureDataParser, CaptureDataParserConfig
 from nerfstudio_mobavatar.dataparsers.fit import RawFit
+from nerfstudio_mobavatar.plain_data import damage_as
 
 AVERAGE_PELVIS = np.array([-0.0018, -0.2233, 0.0282])
 """Where SMPL's average body without shape has its pelvis, metres; the figure that public code uses when it has no model
@@ -117,13 +118,23 @@ def read_smpl_model(path: Path) -> SmplModel:
         arrays, _, found = read_arrays(path, ("v_template", "shapedirs", "J_regressor"))
     except BodyFileError as error:
         raise CaptureError(str(error)) from error
-    joints = arrays["J_regressor"].shape[0] if "J_regressor" in arrays else 0
+    joints = np.atleast_1d(arrays["J_regressor"]).shape[0] if "J_regressor" in arrays else 0
     if len(arrays) < 3 or joints not in (24, 52):
         raise CaptureError(
             f"{path}: expected a SMPL (24 joints) or SMPL-H (52 joints) model in --smpl-model, found {joints} joints "
             f"and {', '.join(found)}. Give the model file the fit was made with."
         )
-    return SmplModel(path, *(arrays[key].astype(np.float64) for key in ("v_template", "shapedirs", "J_regressor")))
+    v = np.atleast_1d(arrays["v_template"]).shape[0]
+    directions = arrays["shapedirs"].shape[-1] if arrays["shapedirs"].ndim == 3 else 10
+    shapes = {"v_template": (v, 3), "shapedirs": (v, 3, directions), "J_regressor": (joints, v)}
+    for key, shape in shapes.items():
+        array = arrays[key]
+        if array.shape != shape or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise CaptureError(
+                f"{path}: expected finite numbers of shape {shape} in {key}, found {array.dtype} of {array.shape}. "
+                "Give the model file as it was published."
+            )
+    return SmplModel(path, *(arrays[key].astype(np.float64) for key in shapes))
 
 
 def to_smplx(path: Path, poses: SmplPoses, betas: Float[ndarray, " b"], model: SmplModel | None, body: Body) -> RawFit:
@@ -205,7 +216,10 @@ def _note(poses: SmplPoses, model: SmplModel | None, body: Body) -> str:
 
 def listed_betas(path: Path, rows: Sequence[ndarray]) -> Float[ndarray, " b"]:
     """One shape for a sequence that stores it per frame: the mean of the frames' coefficients."""
-    sizes = {np.size(row) for row in rows}
-    if len(sizes) != 1:
-        raise CaptureError(f"{path}: expected equally many shape coefficients in every frame, found {sorted(sizes)}.")
-    return np.mean([np.asarray(row, np.float64).ravel() for row in rows], 0)
+    with damage_as(CaptureError, path, "numbers as shape coefficients", "Fit the body again."):
+        sizes = {np.size(row) for row in rows}
+        if len(sizes) != 1:
+            raise CaptureError(
+                f"{path}: expected equally many shape coefficients in every frame, found {sorted(sizes)[:9]}."
+            )
+        return np.mean([np.asarray(row, np.float64).ravel() for row in rows], 0)

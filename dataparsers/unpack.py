@@ -23,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from nerfstudio_mobavatar.capture import CaptureError
 from nerfstudio_mobavatar.dataparsers.base import CaptureDataParserConfig
 from nerfstudio_mobavatar.dataparsers.files import NumberedFolder
+from nerfstudio_mobavatar.plain_data import damage_as, read_text
 
 JPEG_QUALITY = 95
 STAMP = "source.json"
@@ -42,7 +43,17 @@ class PackedDataParserConfig(CaptureDataParserConfig):
     @property
     def unpacked_folder(self) -> Path:
         """Where pictures go."""
-        return Path(self.data) / "unpacked" if self.unpacked is None else self.unpacked
+        return own_folder(Path(self.data) / "unpacked") if self.unpacked is None else self.unpacked
+
+
+def own_folder(path: Path) -> Path:
+    """A folder to write to, where a stranger's capture has no link to another one. Raises `CaptureError`."""
+    if path.is_symlink():
+        raise CaptureError(
+            f"{path}: expected a folder for pictures, found a link to {path.readlink()}. Remove it, and name the "
+            "folder that pictures shall go to with --unpacked."
+        )
+    return path
 
 
 @dataclass(frozen=True)
@@ -99,15 +110,20 @@ def encode(pixels: UInt8[ndarray, "h w *c"], suffix: str) -> bytes:
 def _claim(recording: Recording, folder: Path) -> None:
     """Write down which file the folder's pictures are from, or refuse a folder of another recording."""
     source = {"file": recording.source.name, "bytes": recording.source.stat().st_size}
+    for place in (folder, folder / "images", folder / "masks"):
+        own_folder(place)
     stamp = folder / STAMP
     if not stamp.is_file():
         (folder / "images").mkdir(parents=True, exist_ok=True)
         (folder / "masks").mkdir(exist_ok=True)
         _write(stamp, json.dumps(source).encode())
-    elif stamp.read_text() != json.dumps(source):
+        return
+    with damage_as(CaptureError, stamp, "the name of a recording", f"Remove {folder}."):
+        found = read_text(stamp)
+    if found != json.dumps(source):
         raise CaptureError(
             f"{stamp}: expected pictures of {source['file']} ({source['bytes']} bytes), found that they are of "
-            f"{stamp.read_text()}. Remove {folder}, or name another folder with --unpacked."
+            f"{found[:200]}. Remove {folder}, or name another folder with --unpacked."
         )
 
 
@@ -159,5 +175,7 @@ def _run(jobs: Sequence[tuple[Recording, Sequence[int]]], folder: Path) -> None:
 def _write(path: Path, content: bytes) -> None:
     """The whole file or none."""
     part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)
+    part.unlink(missing_ok=True)  # what is left of an interrupted run, or a stranger's link
+    with part.open("xb") as stream:
+        stream.write(content)
     part.replace(path)

@@ -28,13 +28,14 @@ from nerfstudio_mobavatar.dataparsers.files import NumberedFolder
 from nerfstudio_mobavatar.dataparsers.fit import RawFit
 from nerfstudio_mobavatar.dataparsers.safe_pickle import load_plain
 from nerfstudio_mobavatar.dataparsers.smpl import SmplDataParserConfig, SmplPoses, listed_betas
+from nerfstudio_mobavatar.plain_data import damage_as
 
 LAYOUT = "zju-mocap"
 ANNOTATIONS = "annots.npy"
 MASKS = ("mask_cihp", "mask")
 PARAMETERS = ("new_params", "params")
 FPS = 50.0
-NUMBER = re.compile(r"(?:^|_Camera_\(\d+\)_)(\d+)(?:_\d{4}-\d\d-\d\d_.*)?$")
+NUMBER = re.compile(r"(?:^|_Camera_\(\d+\)_)(\d{1,18})(?:_\d{4}-\d\d-\d\d_.*)?$")
 """The frame in a picture's name: all of it (000012), or as in CoreView_313_Camera_(1)_0012_2019-08-23_16-08-50.592."""
 
 
@@ -86,30 +87,27 @@ class ZJUMoCap(CaptureDataParser):
 def _read_annotations(path: Path) -> tuple[dict[str, Any], dict[str, dict[int, str]]]:
     """The calibration by key, and each camera's pictures by frame number."""
     content = load_plain(path)
-    try:
-        cams, listed = content["cams"], [list(entry["ims"]) for entry in content["ims"]]
+    expected = "'cams' with K, R, T, D and a list 'ims' of pictures per frame"
+    with damage_as(CaptureError, path, expected, "Copy the data set's own file."):
+        cams, listed = content["cams"], [[str(text) for text in entry["ims"]] for entry in content["ims"]]
         cameras = {"K": cams["K"], "R": cams["R"], "T": cams["T"], "distCoeff": cams["D"]}
         counts = {key: len(value) for key, value in cameras.items()}
-    except (TypeError, KeyError, IndexError) as error:
-        raise CaptureError(
-            f"{path}: expected 'cams' with K, R, T, D and a list 'ims' of pictures per frame, found something else "
-            f"({type(error).__name__}: {error}). Copy the data set's own file."
-        ) from error
     widths = {len(entry) for entry in listed}
     if len(widths) != 1 or not listed[0] or min(counts.values()) < len(listed[0]):
         raise CaptureError(
             f"{path}: expected equally many pictures in every frame and a calibration for each, found "
-            f"{sorted(widths) or 'no'} pictures per frame and {counts}. Copy the data set's own file."
+            f"{sorted(widths)[:9] or 'no'} pictures per frame and {counts}. Copy the data set's own file."
         )
     names = [PureWindowsPath(text).parent.as_posix() for text in listed[0]]
     if len(set(names)) != len(names):
         raise CaptureError(
-            f"{path}: expected a folder per camera, found {', '.join(names)}. Copy the data set's own file."
+            f"{path}: expected a folder per camera, found {', '.join(names)[:300]}. Copy the data set's own file."
         )
     pictures: dict[str, dict[int, str]] = {name: {} for name in names}
     for entry in listed:
         for name, text in zip(names, entry):
-            pictures[name][_frame_number(path, text)] = PureWindowsPath(text).as_posix()
+            # every picture lies in its camera's folder, whatever the list says
+            pictures[name][_frame_number(path, text)] = f"{name}/{PureWindowsPath(text).name}"
     return cameras, pictures
 
 
@@ -118,7 +116,7 @@ def _frame_number(path: Path, picture: str) -> int:
     if match is None:
         raise CaptureError(
             f"{path}: expected pictures named after their frame (000012.jpg), or after camera, frame and date as in "
-            f"CoreView_313, found {picture}. Rename the pictures here and in their folders."
+            f"CoreView_313, found {picture[:100]}. Rename the pictures here and in their folders."
         )
     return int(match[1])
 
@@ -161,13 +159,14 @@ def _parameters(path: Path) -> dict[str, Float[ndarray, " n"]]:
     content = load_plain(path)
     sizes = {"poses": 72, "Rh": 3, "Th": 3, "shapes": None}
     values = {}
-    for key, size in sizes.items():
-        value = content.get(key) if isinstance(content, dict) else None
-        if value is None or np.asarray(value).dtype.kind not in "fiu" or (size and np.size(value) != size):
-            found = "no such key" if value is None else f"shape {np.shape(value)}"
-            raise CaptureError(
-                f"{path}: expected SMPL's poses (72 numbers), Rh (3), Th (3) and shapes, found {found} for {key}. "
-                "Copy the data set's own file."
-            )
-        values[key] = np.asarray(value, np.float64).ravel()
+    with damage_as(CaptureError, path, "SMPL's parameters", "Copy the data set's own file."):
+        for key, size in sizes.items():
+            value = content.get(key) if isinstance(content, dict) else None
+            if value is None or np.asarray(value).dtype.kind not in "fiu" or (size and np.size(value) != size):
+                found = "no such key" if value is None else f"shape {np.shape(value)}"
+                raise CaptureError(
+                    f"{path}: expected SMPL's poses (72 numbers), Rh (3), Th (3) and shapes, found {found} for {key}. "
+                    "Copy the data set's own file."
+                )
+            values[key] = np.asarray(value, np.float64).ravel()
     return values

@@ -1,13 +1,10 @@
 """Reading body files in SMPL-X format: numbers only, nothing in the file is ever executed.
 
 `.npz` is read without pickles, taking only the known numeric keys. `.pkl` (how the SMPL family was first published)
-goes through an unpickler that builds numpy arrays, SciPy sparse matrices and the arrays inside `chumpy` objects, and
-refuses everything else. `chumpy` itself is never imported (it no longer installs).
+goes through an unpickler (`plain_pickle`) that knows numpy arrays, SciPy sparse matrices and the arrays inside `chumpy`
+objects, and refuses everything else. `chumpy` itself is never imported (it no longer installs).
 """
 
-import pickle
-import zipfile
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +14,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from nerfstudio_mobavatar import plain_pickle
 from nerfstudio_mobavatar.capture import NUM_JOINTS
+from nerfstudio_mobavatar.plain_data import MOST_BYTES, NotPlainError, read_npz
+from nerfstudio_mobavatar.plain_pickle import RefusedPickleError, StandIn
 
 MARKER_KEY = "mobavatar_body"
 """Key that only our own CC0 body carries; such a file never needs the `smplx` package."""
@@ -33,6 +33,8 @@ FULL_SHAPE_COLUMNS = 300
 """Files with at least 400 `shapedirs` columns hold 300 shape and 100 expression directions; smaller ones hold 10 shape
 directions followed by at most 10 expression directions (the rule of the `smplx` package)."""
 FULL_EXPRESSION_COLUMNS = 100
+MOST_DENSE = 1 << 24
+"""Numbers of a sparse matrix made dense; SMPL-X's joint regressor has 576,000."""
 
 
 class BodyFileError(ValueError):
@@ -101,35 +103,34 @@ def read_arrays(path: Path, keys: Sequence[str]) -> tuple[dict[str, ndarray], st
 
 def _read_npz(path: Path, keys: Sequence[str]) -> tuple[dict[str, ndarray], str, list[str]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = sorted(archive.files)
-            arrays = {key: archive[key] for key in keys if key in archive.files}
-            marker = str(archive[MARKER_KEY]) if MARKER_KEY in archive.files else ""
-    except (ValueError, OSError, AttributeError, zipfile.BadZipFile, EOFError) as error:
+        arrays, found = read_npz(path, (*keys, MARKER_KEY))
+    except NotPlainError as error:
         raise BodyFileError(
-            f"{path}: not a readable .npz of plain numeric arrays ({error}). Expected an SMPL-X model file; if it was "
-            "saved with pickled objects inside, give the original download instead."
+            f"{path}: not a readable .npz of plain numeric arrays, found {error}. Expected an SMPL-X model file; if it "
+            "was saved with pickled objects inside, give the original download instead."
         ) from error
+    marker = str(arrays.pop(MARKER_KEY, ""))
     return arrays, marker, found
 
 
 def _read_pickle(path: Path, keys: Sequence[str]) -> tuple[dict[str, ndarray], str, list[str]]:
-    with path.open("rb") as stream:
-        try:
-            content = _NumbersOnlyUnpickler(stream, encoding="latin1").load()
-        except BodyFileError as error:
-            raise BodyFileError(f"{path}: {error}") from error
-        except Exception as error:  # a damaged pickle can raise anything at all
-            raise BodyFileError(f"{path}: not a readable pickle ({type(error).__name__}: {error})") from error
-    if not isinstance(content, dict):
-        raise BodyFileError(f"{path}: expected a pickled dictionary of arrays, found {type(content).__name__}")
-    found = sorted(str(key) for key in content)
-    arrays = {}
-    for key in keys:
-        if key in content:
-            value = content[key]
-            arrays[key] = value.to_array() if isinstance(value, _StandIn) else np.asarray(value)
-    return arrays, "", found
+    if path.stat().st_size > MOST_BYTES:
+        raise BodyFileError(f"{path}: expected a body model of at most {MOST_BYTES >> 30} GB, found more")
+    stored = path.read_bytes()
+    try:
+        content = plain_pickle.load(stored, _find)
+        if not isinstance(content, dict):
+            raise BodyFileError(f"expected a pickled dictionary of arrays, found {type(content).__name__}")
+        # only what is asked for: the rest may hold anything
+        arrays = {key: np.asarray(plain_pickle.plain(content[key], len(stored))) for key in keys if key in content}
+    except (BodyFileError, plain_pickle.RefusedPickleError) as error:
+        raise BodyFileError(
+            f"{path}: found {error}. A body file may hold only numbers: give the original model download, or convert "
+            "the file to .npz where you trust it."
+        ) from error
+    except Exception as error:  # a damaged pickle can raise anything at all
+        raise BodyFileError(f"{path}: not a readable pickle ({type(error).__name__}: {str(error)[:300]})") from error
+    return arrays, "", sorted(str(key)[:60] for key in content)
 
 
 def _check(path: Path, arrays: dict[str, ndarray], found: list[str]) -> None:
@@ -200,107 +201,67 @@ def _assemble(path: Path, arrays: dict[str, ndarray], marker: str) -> BodyFile:
     )
 
 
-class _StandIn(ABC):
-    """Takes the place of a class we do not want to import while its pickled state is read."""
-
-    def __init__(self, *args: Any) -> None:
-        self.state: dict[str, Any] = {}
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state if isinstance(state, dict) else {}
-
-    @abstractmethod
-    def to_array(self) -> ndarray:
-        """The array that the object stands for."""
-
-
-class _ChumpyStandIn(_StandIn):
+class _ChumpyStandIn(StandIn):
     """A `chumpy` object that only holds an array (`Ch`); its value is the state entry `x`."""
 
-    def to_array(self) -> ndarray:
-        value = self.state.get("x")
-        if isinstance(value, _StandIn):
-            return value.to_array()
-        if not isinstance(value, ndarray):
+    def value(self, plain: Callable[[Any], Any]) -> ndarray:
+        held = self.state.get("x") if isinstance(self.state, dict) else None
+        found = plain(held) if isinstance(held, StandIn) else held
+        if not isinstance(found, ndarray):
             raise BodyFileError(
-                "holds a chumpy expression rather than a stored array; expected numbers. Save the file again with "
-                "numpy arrays (where chumpy works: np.savez(path, **{k: np.asarray(v) for k, v in model.items()}))."
+                "a chumpy expression rather than a stored array; expected numbers. Save the file again with numpy "
+                "arrays (where chumpy works: np.savez(path, **{k: np.asarray(v) for k, v in model.items()}))"
             )
-        return value
+        return found
 
 
-class _SparseStandIn(_StandIn):
-    """A SciPy compressed-column or compressed-row matrix, made dense on reading (the joint regressor is small)."""
+class _SparseStandIn(StandIn):
+    """A SciPy compressed-column or compressed-row matrix, made dense on reading (the joint regressor is small). SciPy
+    itself would write wherever a damaged index points."""
 
     by_column = True
 
-    def to_array(self) -> ndarray:
-        from scipy import sparse
-
-        shape = self.state.get("_shape", self.state.get("shape"))
-        if shape is None or any(key not in self.state for key in ("data", "indices", "indptr")):
-            raise BodyFileError(f"holds a damaged sparse matrix (found {sorted(self.state)})")
-        build = sparse.csc_matrix if self.by_column else sparse.csr_matrix
-        parts = (self.state["data"], self.state["indices"], self.state["indptr"])
-        return np.asarray(build(parts, shape=tuple(int(n) for n in shape)).todense())
+    def value(self, plain: Callable[[Any], Any]) -> ndarray:
+        state = self.state if isinstance(self.state, dict) else {}
+        shape = plain(state.get("_shape", state.get("shape")))
+        if shape is None or any(key not in state for key in ("data", "indices", "indptr")):
+            raise BodyFileError(f"a damaged sparse matrix (it has {sorted(map(str, state))[:9]})")
+        data, indices, ends = (np.asarray(plain(state[key])) for key in ("data", "indices", "indptr"))
+        rows, columns = (int(n) for n in shape)
+        lines, width = (columns, rows) if self.by_column else (rows, columns)
+        whole = indices.dtype.kind in "iu" and ends.dtype.kind in "iu" and data.dtype.kind in "fiu"
+        if not whole or not 0 <= rows * columns <= MOST_DENSE or ends.shape != (lines + 1,) or data.ndim != 1:
+            raise BodyFileError(f"a damaged sparse matrix of {rows} x {columns}")
+        counts = np.diff(ends.astype(np.int64))
+        if (counts < 0).any() or ends[0] != 0 or not len(data) == len(indices) == ends[-1]:
+            raise BodyFileError(f"a damaged sparse matrix of {rows} x {columns}")
+        if len(indices) and not 0 <= indices.min() <= indices.max() < width:
+            raise BodyFileError(f"a sparse matrix of {rows} x {columns} with numbers outside")
+        dense = np.zeros((lines, width), data.dtype)
+        np.add.at(dense, (np.repeat(np.arange(lines), counts), indices), data)
+        return dense.T if self.by_column else dense
 
 
 class _SparseRowStandIn(_SparseStandIn):
     by_column = False
 
 
-def _encode_latin1(text: str, encoding: str = "latin1") -> bytes:
-    """Bytes inside pickles of old protocols are written as text plus this call; no other codec is needed."""
-    if encoding.lower() not in ("latin1", "latin-1"):
-        raise BodyFileError(f"pickle asks for codec {encoding!r}, refused")
-    return text.encode("latin1")
-
-
-def _reconstruct_stand_in(cls: type, base: type, state: Any) -> _StandIn:
+def _reconstructed(cls: Any, base: Any, state: Any) -> StandIn:
     """`copyreg._reconstructor` for stand-ins only."""
-    if not (isinstance(cls, type) and issubclass(cls, _StandIn)):
-        raise BodyFileError("pickle rebuilds an object of a class that is not allowed, refused")
+    if not (isinstance(cls, type) and issubclass(cls, StandIn)):
+        raise RefusedPickleError("an object of a class that is not allowed")
     return cls()
 
 
-class _NumbersOnlyUnpickler(pickle.Unpickler):
-    """Finds numpy's array builders and stand-ins, and refuses every other name. Nothing outside numpy is called."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module == "chumpy" or module.startswith("chumpy."):
-            return _ChumpyStandIn
-        if module.startswith("scipy.sparse"):
-            if name in ("csc_matrix", "csc_array"):
-                return _SparseStandIn
-            if name in ("csr_matrix", "csr_array"):
-                return _SparseRowStandIn
-        found = numpy_builder(module, name) or _allowed_name(module, name)
-        if found is None:
-            raise BodyFileError(
-                f"refused to load '{module}.{name}': a body file may hold only numbers, and loading this name could "
-                "run code. Give the original model download, or convert the file to .npz where you trust it."
-            )
-        return found
-
-
-def numpy_builder(module: str, name: str) -> Callable[..., Any] | None:
-    """What a pickle needs to build numpy arrays and numbers, for the given name; None for every other name."""
-    if module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        from numpy.core import multiarray
-
-        return {"_reconstruct": multiarray._reconstruct, "scalar": multiarray.scalar}.get(name)  # type: ignore[attr-defined]
-    if module == "numpy":
-        return {"ndarray": ndarray, "dtype": np.dtype}.get(name)
-    return _encode_latin1 if (module, name) == ("_codecs", "encode") else None
-
-
-def _allowed_name(module: str, name: str) -> Callable[..., Any] | None:
-    plain: dict[tuple[str, str], Callable[..., Any]] = {
-        ("copy_reg", "_reconstructor"): _reconstruct_stand_in,
-        ("copyreg", "_reconstructor"): _reconstruct_stand_in,
-        ("__builtin__", "object"): object,
-        ("builtins", "object"): object,
-        ("__builtin__", "set"): set,
-        ("builtins", "set"): set,
-    }
-    return plain.get((module, name))
+def _find(module: str, name: str) -> Any:
+    """Stand-ins for what body models are pickled with; None for every other name."""
+    if module == "chumpy" or module.startswith("chumpy."):
+        return _ChumpyStandIn
+    if module.startswith("scipy.sparse"):
+        columns, rows = ("csc_matrix", "csc_array"), ("csr_matrix", "csr_array")
+        return _SparseStandIn if name in columns else _SparseRowStandIn if name in rows else None
+    if module in ("copy_reg", "copyreg"):
+        return _reconstructed if name == "_reconstructor" else None
+    if module in ("__builtin__", "builtins") and name == "object":
+        return object
+    return plain_pickle.find_plain(module, name)

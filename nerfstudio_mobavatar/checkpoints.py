@@ -74,12 +74,18 @@ def read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: no such checkpoint; the folder has {_listed(path.parent)}")
     try:
         with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise zipfile.BadZipFile("it is packed, as torch never does")
             bad = archive.testzip()
         if bad is not None:
             raise zipfile.BadZipFile(f"the checksum of {bad} differs")
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, EOFError, RuntimeError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}); the folder has {_listed(path.parent)}") from error
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or not {"pipeline", "step"} <= state.keys():
+            raise ValueError("it has no pipeline and step")
+        return state
+    except Exception as error:  # a damaged archive can raise anything at all
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise CheckpointError(f"{path} is damaged ({why}); the folder has {_listed(path.parent)}") from error
 
 
 def _listed(folder: Path) -> str:

@@ -100,14 +100,27 @@ def _write_image(camera: CaptureCamera, image: CaptureImage, folder: Path, copy:
     name = f"{image.frame:08d}"
     masks = folder / camera.name / "mask" / "pha"
     masks.mkdir(parents=True, exist_ok=True)
+    _check(image.image_path, camera)
     _place(image.image_path, folder / camera.name / (name + image.image_path.suffix), copy)
     if camera.mask_coding == "matte" and image.mask_path.suffix != ".npy":
+        _check(image.mask_path, camera)
         _place(image.mask_path, masks / (name + image.mask_path.suffix), copy)
     else:
         from nerfstudio_mobavatar.images import read_mask
 
         mask = read_mask(image.mask_path, camera.width, camera.height, camera.mask_coding)
         cv2.imwrite(str(masks / f"{name}.png"), mask)
+
+
+def _check(picture: Path, camera: CaptureCamera) -> None:
+    """Nothing but pictures of the right size is placed: names may be links, to any file of this computer."""
+    from nerfstudio_mobavatar.dataparsers.calibration import image_size
+
+    if image_size(picture) != (camera.width, camera.height):
+        raise CaptureError(
+            f"{picture}: expected a picture of {camera.width}x{camera.height} pixels like the others of camera "
+            f"{camera.name}, found {image_size(picture)}. Remove it, or copy it again."
+        )
 
 
 def _place(source: Path, target: Path, copy: bool) -> None:

@@ -19,6 +19,8 @@ from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from nerfstudio_mobavatar.capture import CaptureCamera, CaptureError, MaskCoding
+from nerfstudio_mobavatar.picture_header import picture_size
+from nerfstudio_mobavatar.plain_data import NotPlainError, read_npy
 
 PERSON_THRESHOLD = 128
 """Matte value from which a pixel counts as the person: JPEG mattes ring around 0 and are soft between 5 and 250."""
@@ -119,17 +121,22 @@ def read_pixels(path: Path, width: int, height: int, gray: bool) -> UInt8[ndarra
     Raises `CaptureError` when it cannot be decoded or is not `width x height`.
     """
     mode = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR
-    pixels = cv2.imread(str(path), mode | cv2.IMREAD_IGNORE_ORIENTATION)
     what = "mask" if gray else "image"
-    if pixels is None:
+    try:
+        size = picture_size(path)
+        # only what has the right size is decoded
+        pixels = cv2.imread(str(path), mode | cv2.IMREAD_IGNORE_ORIENTATION) if size == (width, height) else None
+    except (OSError, NotPlainError, cv2.error):
+        size, pixels = (width, height), None
+    if size != (width, height):
+        raise CaptureError(
+            f"{path}: expected a {what} of {width}x{height} pixels like the camera's first image, found "
+            f"{size[0]}x{size[1]}. Export all images and masks of a camera at one size."
+        )
+    if pixels is None or pixels.shape[:2] != (height, width):
         found = "it does not exist" if not path.exists() else f"{path.stat().st_size} bytes that are not a picture"
         raise CaptureError(
             f"{path}: expected a readable {what}, found that {found}. Copy the file again, or remove it."
-        )
-    if pixels.shape[:2] != (height, width):
-        raise CaptureError(
-            f"{path}: expected a {what} of {width}x{height} pixels like the camera's first image, found "
-            f"{pixels.shape[1]}x{pixels.shape[0]}. Export all images and masks of a camera at one size."
         )
     return pixels
 
@@ -147,11 +154,9 @@ def read_mask(path: Path, width: int, height: int, coding: MaskCoding) -> UInt8[
 
 def _read_mask_array(path: Path, width: int, height: int) -> UInt8[ndarray, "h w"]:
     try:
-        mask = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise CaptureError(
-            f"{path}: expected a numpy array, found that it cannot be read ({error}). Copy the file again."
-        ) from error
+        mask = read_npy(path)
+    except NotPlainError as error:
+        raise CaptureError(f"{path}: expected a numpy array, found {error}. Copy the file again.") from error
     if mask.shape != (height, width) or mask.dtype.kind not in "bu":
         raise CaptureError(
             f"{path}: expected a mask of {width}x{height} numbers of 8 bits, found shape {mask.shape} of {mask.dtype}. "

@@ -6,8 +6,6 @@ module is imported for a file), enumerations of the same, paths, tuples, and as 
 one that the field has by itself. Values must be of the kind that the field has by itself.
 """
 
-import os
-import re
 import sys
 from collections.abc import Hashable
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 TRUSTED = ("nerfstudio", PACKAGE)
 MAX_BYTES = 1 << 20
 """A hundred times what training writes."""
-RENAMED: dict[tuple[str, str], str] = {}
+RENAMED: dict[tuple[str, str], str] = {("PruningConfig", "keep_variance_share"): "keep_share"}
 """(class, field's former name) -> its name today."""
 PYTHON = "tag:yaml.org,2002:python/"
 PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path", "PurePath")
@@ -84,39 +82,30 @@ def open_run(path: Path, test_mode: Any = "test") -> tuple["TrainerConfig", "Pip
     pipeline with the newest checkpoint loaded, the checkpoint's path and its step.
 
     Raises:
-        RunConfigError: see `read_config`; also where the checkpoint is missing or damaged, or of another avatar.
+        RunConfigError: see `read_config`; also where the checkpoint is of another avatar.
+        CheckpointError: there is none that can be read.
     """
     import torch
+    from nerfstudio.utils.rich_utils import CONSOLE
+
+    from . import checkpoints
 
     config = read_config(path)
-    folder = config.get_checkpoint_dir()
-    checkpoint, step = _newest(path, folder)
-    config.load_dir = folder
+    config.load_dir = config.get_checkpoint_dir()
+    found = checkpoints.newest(config.load_dir)
+    for line in found.damaged:
+        CONSOLE.print(f"{line}. THE CHECKPOINT BEFORE IT IS USED INSTEAD: {found.path.name}", markup=False)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pipeline = config.pipeline.setup(device=device, test_mode=test_mode)
     pipeline.eval()
     try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        pipeline.load_pipeline(state["pipeline"], state["step"])
-    except Exception as error:  # a damaged archive can raise anything at all
+        pipeline.load_pipeline(found.state["pipeline"], found.state["step"])
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise RunConfigError(
-            f"{checkpoint}: expected a checkpoint of this run, found that it cannot be loaded "
-            f"({type(error).__name__}: {_first(error)}). Remove it to use the one before, or copy the run again."
+            f"{found.path}: expected a checkpoint of the avatar that {path} describes, found that it does not fit "
+            f"({type(error).__name__}: {_first(error)}). Copy the run again."
         ) from error
-    return config, pipeline, checkpoint, step
-
-
-def _newest(path: Path, folder: Path) -> tuple[Path, int]:
-    """The newest checkpoint of a run and its step."""
-    names = os.listdir(folder) if folder.is_dir() else ()  # noqa: PTH208  (names only)
-    steps = [int(found[1]) for name in names if (found := re.fullmatch(r"step-(\d+)\.ckpt", name))]
-    if not steps:
-        raise RunConfigError(
-            f"{path}: expected checkpoints of the run in {folder}, found "
-            f"{'none' if folder.is_dir() else 'no such folder'}. Start the command in the folder where training was "
-            "started, or train first."
-        )
-    return folder / f"step-{max(steps):09d}.ckpt", max(steps)
+    return config, pipeline, found.path, found.state["step"]
 
 
 def _text(path: Path) -> str:
@@ -165,7 +154,7 @@ def _object(loader: _Loader, name: str, node: yaml.Node) -> Any:
     return _filled(found, values, node)
 
 
-def _filled(found: type, values: dict[Hashable, Any], node: yaml.Node) -> Any:
+def _filled(found: Any, values: dict[Hashable, Any], node: yaml.Node) -> Any:
     known = {f.name: f for f in fields(found)}
     given = {RENAMED.get((found.__name__, str(key)), str(key)): value for key, value in values.items()}
     for key in given.keys() - known.keys():

@@ -4,6 +4,7 @@ Formats and their parsers are trimesh's: OBJ, PLY, glTF binary, STL, OFF. Any tr
 shells, non-manifold edges. What a mesh must be: metres, the capture's axes, around the whole body, in a known pose.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations, product
@@ -18,6 +19,7 @@ from torch import Tensor
 SUFFIXES = (".obj", ".ply", ".glb", ".stl", ".off")
 LEAST_VERTICES, MOST_VERTICES = 200, 500_000
 """Below, a mesh is no person; above, it is a scan that only costs time (Gaussians are sampled on it anyway)."""
+MOST_BYTES = 256 << 20
 NEAR_M = 0.15
 """Half of the template must lie this close to the body, and so must `LEAST_COVERED` of the body to the template."""
 LEAST_COVERED = 0.75
@@ -52,15 +54,24 @@ def read_triangles(path: Path) -> tuple[Float[ndarray, "v 3"], Int[ndarray, "f 3
         raise TemplateError(f"{path}: no such template mesh; expected a file ending in {', '.join(SUFFIXES)}")
     if path.suffix.lower() not in SUFFIXES:
         raise TemplateError(f"{path}: expected a mesh ending in {', '.join(SUFFIXES)}, found '{path.suffix}'")
+    if path.stat().st_size > MOST_BYTES:
+        raise TemplateError(f"{path}: {path.stat().st_size >> 20} MB; expected at most {MOST_BYTES >> 20}: simplify it")
     import trimesh  # only users with a template mesh pay for the import
 
     try:
-        scene = trimesh.load_scene(str(path), process=False)
+        if path.suffix.lower() == ".glb":
+            _check_glb(path)
+        # as a stream, without a resolver: a mesh may name other files (materials, pictures), which stay closed
+        with path.open("rb") as stream:
+            scene = trimesh.load_scene(stream, file_type=path.suffix[1:].lower(), process=False, skip_materials=True)
         points = sum(len(part.vertices) for part in scene.geometry.values() if hasattr(part, "vertices"))
         loaded = scene.to_mesh()
         vertices, faces = np.asarray(loaded.vertices, np.float64), np.asarray(loaded.faces, np.int64)
+        if len(faces) and (vertices.shape[1:] != (3,) or faces.shape[1:] != (3,)):
+            raise ValueError(f"vertices {vertices.shape}, triangles {faces.shape}")
     except Exception as error:  # a damaged file can raise anything at all
-        raise TemplateError(f"{path}: cannot be read as a mesh ({type(error).__name__}: {error})") from error
+        said = f"{type(error).__name__}: {str(error)[:300]}"
+        raise TemplateError(f"{path}: cannot be read as a mesh ({said})") from error
     if len(faces) == 0:
         kind = f"{points:,} points without triangles (a scan?): make a surface of them first" if points else "nothing"
         raise TemplateError(f"{path}: expected a triangle mesh, found {kind}")
@@ -69,13 +80,24 @@ def read_triangles(path: Path) -> tuple[Float[ndarray, "v 3"], Int[ndarray, "f 3
     bad = int((~np.isfinite(vertices[np.unique(faces)])).any(1).sum())
     if bad:
         raise TemplateError(f"{path}: {bad} of {len(vertices)} vertices are not finite numbers; remove or mend them")
-    vertices, faces = weld(vertices, faces)
+    with np.errstate(over="ignore", invalid="ignore"):
+        vertices, faces = weld(vertices, faces)
     if not LEAST_VERTICES <= len(vertices) <= MOST_VERTICES:
         remedy = "simplify it (20,000 are plenty)" if len(vertices) > MOST_VERTICES else "give the whole person's mesh"
         raise TemplateError(
             f"{path}: {len(vertices):,} vertices; expected {LEAST_VERTICES:,} to {MOST_VERTICES:,}: {remedy}"
         )
     return vertices.astype(np.float32), faces
+
+
+def _check_glb(path: Path) -> None:
+    """trimesh sets memory aside for as many numbers as a glTF's accessors claim. Raises anything for a damaged file."""
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(16)[12:16], "little")
+        document = json.loads(stream.read(4 + length)[4:])
+    counts = [accessor["count"] for accessor in document.get("accessors", [])]
+    if not all(type(count) is int and count >= 0 for count in counts) or sum(counts) > path.stat().st_size:
+        raise ValueError("it claims more numbers than it has bytes")
 
 
 def weld(vertices: Float[ndarray, "v 3"], faces: Int[ndarray, "f 3"]) -> tuple[ndarray, ndarray]:

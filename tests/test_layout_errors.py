@@ -122,7 +122,7 @@ BAD: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "actorshq: a number that is none": (
         "actorshq",
         lambda d: edit_text(d / "calibration.csv", "Cam002,96", "Cam002,n/a"),
-        r"calibration.csv: expected 12 numbers after the name in line 3, found \['n/a'",
+        r"calibration.csv: expected 12 numbers after the name in line 3, found that it is not so \(could not",
     ),
     "actorshq: no rows": (
         "actorshq",
@@ -243,7 +243,7 @@ BAD: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "people: masks of Python objects": (
         "people_snapshot",
         lambda d: np.save(d / "masks" / "mask_0001.npy", np.array([{}], dtype=object)),
-        r"mask_0001.npy: expected a numpy array, found that it cannot be read",
+        r"mask_0001.npy: expected a numpy array, found pickled Python objects",
     ),
     "people: a pose of SMPL-X": (
         "people_snapshot",

@@ -178,7 +178,7 @@ def broken(path: Path, old: str, new: str) -> None:
         ("JOINT LeftLeg", "JOINT Extra", "found none for left_knee among Hips"),
         ("ROOT", "JOINT", "expected 'ROOT' in line 2, found 'JOINT'"),
         ("OFFSET 0", "OFFSET nan", r"expected a number \(offset of Hips\) in line 4, found 'nan"),
-        ("Xposition", "Wposition", r"expected X/Y/Zposition and three rotations for Hips, found \('Wposition'"),
+        ("Xposition", "Wposition", r"expected X/Y/Zposition and three rotations for Hips, found Wposition"),
         ("Frames: 2", "Frames: 3", r"expected 3 rows of 78 finite numbers, found \(2, 78\)"),
         ("Frames: 2", "Frames: many", "expected 'Frames: n' and 'Frame Time: s' after MOTION, found 'Frames: many'"),
         ("Frame Time: 0.008", "Frame Time: -0.008", "frames of a positive time"),

@@ -65,7 +65,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "nobody in a frame": (
         lambda d: edit(d / FIT, lambda c: c.clear()),
-        r"000002.json: expected poses, Rh, Th, expression, shapes of one person, found something else \(IndexError",
+        r"000002.json: expected poses, Rh, Th, expression, shapes of one person, found that it is not so \(IndexError",
     ),
 }
 

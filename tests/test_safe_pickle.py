@@ -106,7 +106,8 @@ def test_nothing_is_executed(tmp_path: Path, how: str) -> None:
         inner = path.read_bytes()
         call = b"ctorch.storage\n_load_from_bytes\n"
         path.write_bytes(b"\x80\x03" + call + b"B" + len(inner).to_bytes(4, "little") + inner + b"\x85R.")
-    with pytest.raises(CaptureError, match=r"data: expected .* found .*(refused|cannot be read)"):
+    message = r"data: expected .* found .*(refused|cannot be read|joblib's own|neither a number)"
+    with pytest.raises(CaptureError, match=message):
         load_plain(path)
     assert not bait.exists()
 
@@ -135,3 +136,97 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
     joblib.dump({"a": np.zeros(1000)}, path, compress=3)
     with pytest.raises(CaptureError, match=r"saved again without compression"):
         load_plain(path)
+
+
+def short(text: str) -> bytes:
+    return b"X" + len(text).to_bytes(4, "little") + text.encode()
+
+
+FORGED = (
+    b"\x80\x03cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85C\x01btR(K\x01K\x01\x85cnumpy\ndtype\n("
+    + (
+        short("O8")
+        + b"\x89\x88tR(K\x03"
+        + short("|")
+        + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89C\x08AAAAAAAAtb."
+    )
+)
+"""An array of objects whose type says in its flags that it is none, so that numpy takes bytes for pointers."""
+
+
+def shared(times: int) -> list[Any]:
+    content: list[Any] = ["x"]
+    for _ in range(times):
+        content = [content, content]
+    return content
+
+
+def inside_itself() -> list[Any]:
+    content: list[Any] = []
+    content.append(content)
+    return content
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        (FORGED, "no list of 1 objects|cannot be read"),
+        (b"\x80\x04cnumpy\nndarray\n(J\xff\xff\xff\x7ftR.", "cannot be read"),  # eight gigabytes
+        (b"\x80\x04cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR.", "bytes made from a int"),
+        (b"\x80\x05\x96\xff\xff\xff\xff\x7f\x00\x00\x00A.", "cannot be read"),  # a bytearray of as many bytes
+        (b"\x80\x04cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n" + short("O8") + b"\x85RC\x08AAAAAAAAtR.",
+        "cannot be"),
+        (b"\x80\x04ccollections\nOrderedDict\n)R}" + short("x") + b"K\x01sb.", "state for a OrderedDict, refused"),
+        (b"\x80\x04cjoblib.numpy_pickle\nNumpyArrayWrapper\n}" + short("read") + b"K\x01sb.",
+        "state for a type, refused"),
+        (pickle.dumps(shared(40)), "more than 64 MB of data in so short a file"),
+        (pickle.dumps([np.zeros(1 << 20)] * 2 + [None]) + b"", None),
+        (pickle.dumps(inside_itself()), "a container inside itself"),
+        (b"\x80\x04csubprocess\nPopen\n.", r"'subprocess.Popen', refused"),
+    ],
+)  # fmt: skip
+def test_nothing_in_a_file_reaches_c_code_unchecked(tmp_path: Path, stored: bytes, message: str | None) -> None:
+    path = tmp_path / "data.pkl"
+    path.write_bytes(stored)
+    if message is None:
+        assert len(load_plain(path)) == 3
+        return
+    with pytest.raises(CaptureError, match=rf"data.pkl: expected .*found .*({message})") as caught:
+        repr(load_plain(path))
+    assert len(str(caught.value)) < 1000
+
+
+class Tensor:
+    """Pickled as a tensor of six numbers that may claim others."""
+
+    def __init__(self, *claimed: Any):
+        self.claimed = claimed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        import torch._utils
+
+        return torch._utils._rebuild_tensor_v2, (torch.arange(6.0).storage(), *self.claimed, False, OrderedDict())
+
+
+CLAIMED = [(0, (7,), (1,)), (3, (4,), (1,)), (0, (2,), (6,)), (-1, (2,), (1,)), (0, (1 << 40,), (0,)), (0, (2,), (-1,))]
+
+
+@pytest.mark.parametrize("claimed", CLAIMED)
+def test_tensors_stay_inside_their_storage(tmp_path: Path, claimed: tuple) -> None:
+    path = tmp_path / "data.pkl"
+    path.write_bytes(pickle.dumps(Tensor(1, (2, 2), (2, 1))))
+    np.testing.assert_array_equal(load_plain(path), [[1, 2], [3, 4]])
+    path.write_bytes(pickle.dumps(Tensor(*claimed)))
+    with pytest.raises(CaptureError, match=r"cannot be read"):
+        load_plain(path)
+
+
+def test_a_storage_that_would_run_code(tmp_path: Path) -> None:
+    bait, path = tmp_path / "executed", tmp_path / "data.pkl"
+    stored = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {}, Malicious(bait), []))
+    content = b"\x80\x03ctorch._utils\n_rebuild_tensor_v2\n(ctorch.storage\n_load_from_bytes\n"
+    content += b"B" + len(stored).to_bytes(4, "little") + stored + b"\x85RK\x00)))tR."
+    path.write_bytes(content)
+    with pytest.raises(CaptureError, match=r"'posix.system', refused"):
+        load_plain(path)
+    assert not bait.exists()

@@ -132,5 +132,5 @@ def test_fits_and_models_that_are_refused(model_file: Path, body: Body, tmp_path
     ):
         read_smpl_model(tmp_path / "smplx.npz")
     (tmp_path / "evil.pkl").write_bytes(pickle.dumps({"v_template": Path("x")}))
-    with pytest.raises(CaptureError, match=r"evil.pkl: refused to load 'pathlib"):
+    with pytest.raises(CaptureError, match=r"evil.pkl: found 'pathlib.PosixPath', refused"):
         read_smpl_model(tmp_path / "evil.pkl")

@@ -26,7 +26,7 @@ TORCH = {
     ("Linux", "aarch64"): ["torch==2.9.1", "torchvision==0.24.1"],
 }
 """A pair that was seen to work together. torch is never chosen without torchvision: their binaries belong together."""
-ANY_TORCH = ["torch>=2.4", "torchvision"]
+ANY_TORCH = ["torch>=2.6", "torchvision"]
 """Elsewhere: pip finds the pair, since each torchvision asks for one torch exactly."""
 NUMPY = "numpy>=1.26.4,<2"
 """As pyproject.toml has it; torchvision alone would bring numpy 2, to be replaced a moment later."""

@@ -1,7 +1,5 @@
 """What is in a folder that could not be read as a capture: pictures, tables and arrays, without guessing a layout."""
 
-import json
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +8,12 @@ import numpy as np
 
 from ..capture import CaptureError
 from ..dataparsers.calibration import image_size
+from ..plain_data import NotPlainError, read_json, read_npz
 from .findings import Finding, listed
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 MOST_ENTRIES = 200_000
 """Files after which the listing stops."""
-
-MOST_BYTES = 2 * 2**30
-"""Unpacked size above which an array file is not opened."""
 
 
 def survey(root: Path) -> Iterator[Finding]:
@@ -58,9 +54,9 @@ def _pictures(root: Path) -> Iterator[Finding]:
 
 def _table(path: Path) -> Finding:
     try:
-        content = json.loads(path.read_text())
-    except (ValueError, OSError, RecursionError) as error:
-        return Finding("survey-table", "info", str(path), f"does not parse as JSON ({error}).")
+        content = read_json(path)
+    except (NotPlainError, OSError) as error:
+        return Finding("survey-table", "info", str(path), f"cannot be read as JSON: {error}.")
     if isinstance(content, dict):
         return Finding("survey-table", "info", str(path), f"{len(content)} entries: {listed(content)}.")
     return Finding("survey-table", "info", str(path), f"a JSON {type(content).__name__}.")
@@ -68,26 +64,22 @@ def _table(path: Path) -> Finding:
 
 def _arrays(path: Path) -> Iterator[Finding]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MOST_BYTES:
-            yield Finding("survey-arrays", "info", str(path),
-                          f"would unpack to {size / 2**30:.0f} GiB; it was not opened.")  # fmt: skip
-            return
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {}
-            for key in stored.files:
-                try:
-                    arrays[key] = stored[key]
-                except ValueError:
-                    continue  # Python objects, which are never loaded
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, MemoryError) as error:
-        yield Finding("survey-arrays", "info", str(path), f"cannot be read as arrays ({error}).")
+        _, names = read_npz(path, ())
+    except NotPlainError as error:
+        yield Finding("survey-arrays", "info", str(path), f"cannot be read as arrays: {error}.")
         return
-    shapes = listed((f"{key} {'x'.join(map(str, a.shape)) or 'scalar'} {a.dtype}" for key, a in arrays.items()), 12)
-    yield Finding("survey-arrays", "info", str(path), f"arrays: {shapes or 'none'}.")
-    for key, array in arrays.items():
-        if np.issubdtype(array.dtype, np.floating) and array.size and not np.isfinite(array).all():
-            bad = int((~np.isfinite(array)).sum())
-            yield Finding("survey-not-finite", "info", str(path), f"{bad} of {array.size} numbers in {key} are NaN.",
-                          value=float(bad), unit="numbers")  # fmt: skip
+    shapes, holes = [], []
+    for name in names:  # one at a time: a folder of anything may hold anything
+        try:
+            arrays, _ = read_npz(path, (name,))
+        except NotPlainError as error:
+            shapes.append(f"{name} not read ({error})")
+            continue
+        array = arrays[name]
+        shapes.append(f"{name} {'x'.join(map(str, array.shape)) or 'scalar'} {array.dtype}")
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            holes.append((name, int((~np.isfinite(array)).sum()), array.size))
+    yield Finding("survey-arrays", "info", str(path), f"arrays: {listed(shapes, 12) or 'none'}.")
+    for name, bad, size in holes:
+        yield Finding("survey-not-finite", "info", str(path), f"{bad} of {size} numbers in {name} are NaN.",
+                      value=float(bad), unit="numbers")  # fmt: skip

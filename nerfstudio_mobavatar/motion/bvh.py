@@ -133,7 +133,7 @@ def _alignments(rig: Rig, rest: Float[ndarray, "j 3"], match: dict[int, int]) ->
     for side in ("left", "right"):  # a hand rests in line with its forearm, a last phalanx with the one before
         out[INDEX[f"{side}_wrist"]] = out[INDEX[f"{side}_elbow"]]
         for finger in _FINGERS:
-            if INDEX[f"{side}_{finger}3"] in match:
+            if {INDEX[f"{side}_{finger}2"], INDEX[f"{side}_{finger}3"]} <= match.keys():
                 out[INDEX[f"{side}_{finger}3"]] = out[INDEX[f"{side}_{finger}2"]]
     return out
 

@@ -117,7 +117,7 @@ def parse(path: Path) -> Bvh:
     try:
         values = np.array([row.split() for row in rows if row.strip()], np.float64)
     except ValueError as error:
-        raise MotionError(f"{path}: expected {channels} numbers in every row of MOTION ({error}).") from None
+        raise MotionError(f"{path}: expected {channels} numbers in every row of MOTION ({str(error)[:200]}).") from None
     if values.shape != (int(count), channels) or not np.isfinite(values).all():
         raise MotionError(
             f"{path}: expected {int(count)} rows of {channels} finite numbers, found {values.shape}. Export it again."
@@ -178,7 +178,8 @@ def _open(tokens: _Tokens, joints: list[BvhJoint], open_joints: list[int]) -> No
     known = {f"{axis}{kind}" for axis in "XYZ" for kind in ("position", "rotation")}
     if not set(normal) <= known or len(set(normal)) != len(normal) or len(rotations) not in (0, 3):
         raise MotionError(
-            f"{tokens.path}: expected X/Y/Zposition and three rotations for {name[:40]}, found {channels}."
+            f"{tokens.path}: expected X/Y/Zposition and three rotations for {name[:40]}, found "
+            f"{' '.join(channels)[:100]}."
         )
     if len(joints) >= MAX_JOINTS:
         raise MotionError(f"{tokens.path}: expected at most {MAX_JOINTS} joints, found more.")

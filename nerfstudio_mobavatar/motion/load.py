@@ -1,16 +1,14 @@
 """Files of numbers, read without running what is in them and without filling the memory."""
 
 import json
-import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy import ndarray
 
 from nerfstudio_mobavatar.capture import CaptureError
+from nerfstudio_mobavatar.plain_data import NotPlainError, read_npz
 
 from .types import MotionError
 
@@ -34,22 +32,9 @@ def npz_arrays(path: Path, keys: Iterable[str]) -> tuple[dict[str, ndarray], lis
     """The arrays of these names that the `.npz` has, and the names of all it has. Pickled objects are never opened."""
     check_size(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_FILE_BYTES:
-            raise MotionError(
-                f"{path}: expected at most {MAX_FILE_BYTES >> 20} MB of arrays, found that it unpacks to "
-                f"{size >> 20} MB. Cut the motion into pieces."
-            )
-        with np.load(path, allow_pickle=False) as stored:
-            found = sorted(stored.files)
-            return {key: stored[key] for key in keys if key in stored.files}, found
-    except MotionError:
-        raise
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
-        raise MotionError(
-            f"{path}: expected an .npz of plain arrays, found that it cannot be read ({error}). {PLAIN}"
-        ) from error
+        return read_npz(path, keys)
+    except NotPlainError as error:
+        raise MotionError(f"{path}: expected an .npz of plain arrays, found {error}. {PLAIN}") from error
 
 
 def read_json(path: Path) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy import ndarray
 
 from nerfstudio_mobavatar.integer_tables import StreamShape, as_bytes, decode
+from nerfstudio_mobavatar.plain_data import ALWAYS_FINE, MOST_EXPANDED
 
 from .load import check_size
 from .types import MAX_FRAMES, MotionError, PoseRow
@@ -153,7 +154,7 @@ def _matrices(q: ndarray) -> ndarray:
 
 def _gunzip(stored: bytes, size: int) -> bytes:
     """Expand into exactly `size` bytes; memory is never set aside for more than the stored bytes can hold."""
-    if size > MAX_DEFLATE_RATIO * len(stored):
+    if size > min(MAX_DEFLATE_RATIO * len(stored), max(ALWAYS_FINE, MOST_EXPANDED * len(stored))):
         raise MotionError(f"claims {size} bytes, more than {len(stored)} stored bytes can hold; export it again")
     expander = zlib.decompressobj(wbits=31)
     try:

@@ -17,9 +17,11 @@ import numpy as np
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
+from nerfstudio_mobavatar.plain_data import DAMAGE
+
 from . import pose_binary
 from .load import read_json
-from .types import MAX_FRAMES, Motion, MotionError, PoseRow, RawMotion, Rig, pad_expression
+from .types import MAX_FPS, MAX_FRAMES, Motion, MotionError, PoseRow, RawMotion, Rig, pad_expression
 
 INDEX = "motions.json"
 ENDINGS = (".pose.json", pose_binary.ENDING)
@@ -45,7 +47,7 @@ def read_numbered(path: Path) -> tuple[list[PoseRow], list[int]]:
             pose = np.asarray(row["pose"], np.float64).reshape(55, 3)
             Rh, Th = np.asarray(row["Rh"], np.float64).reshape(3, 3), np.asarray(row["Th"], np.float64).reshape(3)
             expression = np.asarray(row.get("expression") or np.zeros(10), np.float64).reshape(-1)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except DAMAGE as error:
             raise MotionError(
                 f"{path}: frame {i} needs pose[165], Th[3], Rh[3][3] ({error}). Export it again."
             ) from None
@@ -134,5 +136,5 @@ def indexed_fps(path: Path) -> float | None:
     entries = read_json(index)
     for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, dict) and entry.get("file") == path.name and isinstance(entry.get("fps"), (int, float)):
-            return float(entry["fps"]) if entry["fps"] > 0 else None
+            return float(entry["fps"]) if 0 < entry["fps"] <= MAX_FPS else None
     return None

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+from nerfstudio_mobavatar.plain_data import damage_as
+
 from . import amass, axes, bvh, emage, gvhmr, pose_json, smpler_x, smplx_params, tram, wham
 from .load import npz_arrays, pickle_content, pt_content
 from .resample import resample
 from .types import METRES, FormatName, Motion, MotionError, MotionOptions, MotionReport, RawMotion, Rig
 
 DEFAULTS = MotionOptions()
+MAX_NUMBER = 1e8
+"""Radians, or units of length: further than anybody turns or walks, near enough to calculate with."""
 _SUFFIXES = ".npz, .npy, .pkl, .pt, .bvh, .pose.json, .pose.bin, or SMPLer-X's folder"
 
 
@@ -21,7 +25,8 @@ def read_motion(path: Path, rig: Rig, options: MotionOptions = DEFAULTS) -> tupl
     Raises:
         MotionError: the file is missing, damaged, unsafe, of no known format, or does not say enough.
     """
-    raw = _read_raw(path, rig, options)
+    with damage_as(MotionError, path, "a motion as its tool writes it", "Export it again, or name its --format."):
+        raw = _read_raw(path, rig, options)
     _check(path, raw)
     frames = len(raw.pose)
     if options.fps < 0 or options.target_fps < 0:
@@ -114,7 +119,9 @@ def _read_objects(path: Path, rig: Rig, given: FormatName | None, options: Motio
         return tram.read(path, content, rig, options.camera_space)
     if chosen == "wham":
         return wham.read(path, content, rig, options.person, options.camera_space)
-    found = ", ".join(map(str, list(content)[:12])) if isinstance(content, dict) else type(content).__name__
+    found = (
+        ", ".join(str(key)[:60] for key in list(content)[:12]) if isinstance(content, dict) else type(content).__name__
+    )
     raise MotionError(
         f"{path}: expected the output of GVHMR (.pt), WHAM (.pkl) or TRAM (.npy), found {found}. Save the pose as .npz "
         "with smplx's names (global_orient, body_pose, transl)."
@@ -123,11 +130,12 @@ def _read_objects(path: Path, rig: Rig, given: FormatName | None, options: Motio
 
 def _check(path: Path, raw: RawMotion) -> None:
     for name, values in (("pose", raw.pose), ("position", raw.pelvis), ("expression", raw.expression)):
-        bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(1))
+        good = np.abs(values) < MAX_NUMBER  # NaN is not
+        bad = np.flatnonzero(~good.reshape(len(values), -1).all(1))
         if len(bad):
             raise MotionError(
                 f"{path}: expected finite numbers, found NaN or infinity in the {name} of {len(bad)} frames (first: "
-                f"{bad[0]}). Fit these frames again, or cut them out."
+                f"{bad[0]}), or more than {MAX_NUMBER:g}. Fit these frames again, or cut them out."
             )
 
 

@@ -27,12 +27,25 @@ def frames_of(path: Path, arrays: dict[str, Any], key: str) -> int:
     return frames
 
 
+def numbers(path: Path, key: str, array: Any) -> ndarray:
+    """As float64. Raises `MotionError` for text, objects and complex numbers."""
+    try:
+        found = np.asarray(array)
+        if found.dtype.kind in "biuf":
+            return found.astype(np.float64)
+    except (ValueError, TypeError, OverflowError):  # lists of lists of different lengths
+        found = np.asarray(None)
+    raise MotionError(
+        f"{path}: expected numbers in {key}, found {found.dtype} of shape {found.shape}. Export it again."
+    )
+
+
 def joints(path: Path, key: str, array: Any, frames: int, *counts: int) -> Float[ndarray, "t j 3"]:
     """Axis-angle of `j` joints (one of `counts`) from `3j` numbers, `j x 3`, or `j x 3 x 3` matrices per frame.
 
     Matrices are projected to the nearest rotation. Raises `MotionError` for other shapes and for mirrored matrices.
     """
-    a = np.asarray(array, np.float64)
+    a = numbers(path, key, array)
     if a.shape[:1] != (frames,):
         a = a.reshape(frames, -1) if frames and a.size % frames == 0 and a.ndim < 2 else a
     if a.shape[:1] != (frames,):
@@ -66,7 +79,7 @@ def matrices_to_axis_angle(path: Path, key: str, matrices: Float[ndarray, "t j 3
 
 def vectors(path: Path, key: str, array: Any, frames: int) -> Float[ndarray, "t 3"]:
     """Three numbers per frame."""
-    a = np.asarray(array, np.float64)
+    a = numbers(path, key, array)
     if a.size != 3 * frames:
         raise MotionError(f"{path}: expected {frames} x 3 numbers in {key}, found shape {a.shape}. Save one per frame.")
     return a.reshape(frames, 3)

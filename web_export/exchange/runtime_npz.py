@@ -7,8 +7,6 @@ player puts a zero between the two and pads to 80, so three widths are met and r
 """
 
 import json
-import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nerfstudio_mobavatar import trained_poses
+from nerfstudio_mobavatar.plain_data import DAMAGE, NotPlainError, read_npz
 
 from ..bundle import AvatarArrays
 from ..detail import levels_header, read_levels, read_pixels_per_metre
@@ -25,8 +24,6 @@ from .errors import ExchangeError
 POSE_INPUTS, EXPRESSIONS = 63, 10
 INPUT_WIDTHS = (73, 74, 80)
 META_KEY = "mobavatar_meta"
-MAX_BYTES = 1 << 30
-"""Of all arrays together: larger than any avatar, small enough for any machine."""
 BIG_POSE_HIP = np.deg2rad(25.0)
 """The canonical pose: hips turned out by this angle (`template.BIG_POSE_HIP`, whose module needs torch)."""
 _FINGERS = [j for wrist, first in ((20, 25), (21, 40)) for f in range(5)
@@ -115,23 +112,16 @@ def read(path: Path) -> tuple[AvatarArrays, int]:
         return _assemble(path, s)
     except ExchangeError:
         raise
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except DAMAGE as error:
         raise ExchangeError(f"{path}: its arrays do not fit together ({error}); copy or export it again.") from error
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     """Every array of the archive, none larger than it may be. Pickled objects are refused."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            total = sum(entry.file_size for entry in archive.infolist())
-        if total > MAX_BYTES:
-            raise ExchangeError(f"{path}: expands to {total} bytes, more than any avatar ({MAX_BYTES}).")
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except ExchangeError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, NotImplementedError) as error:
-        raise ExchangeError(f"{path}: not a readable .npz of plain arrays ({error}); copy it again.") from error
+        return read_npz(path)[0]
+    except NotPlainError as error:
+        raise ExchangeError(f"{path}: expected an .npz of plain arrays, found {error}; copy it again.") from error
 
 
 def _check_shapes(path: Path, s: dict[str, np.ndarray]) -> None:

@@ -1,0 +1,73 @@
+"""Damaged files through every reader.
+
+python -m tests.fuzz run --executions 1000000 --jobs 24 --seed 1 --keep DIR
+python -m tests.fuzz make DIR                  sound files, for --sound DIR on a machine that cannot make them
+python -m tests.fuzz again READER FILE         one kept file, with its stack trace
+python -m tests.fuzz guided READER --runs N    guided by coverage (needs atheris)
+"""
+
+import argparse
+import json
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from tests.fuzz import runner
+from tests.fuzz.targets import BY_NAME, TARGETS
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run")
+    run.add_argument("--executions", type=int, default=10_000)
+    run.add_argument("--jobs", type=int, default=1)
+    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--seconds", type=float, default=float("inf"), help="stop after this time")
+    run.add_argument("--keep", type=Path, help="folder for files that fail")
+    run.add_argument("--readers", nargs="*", default=[], help="of: " + ", ".join(BY_NAME))
+    run.add_argument(
+        "--result", type=Path, help="JSON file for the counts; by default tests/bench/results/reliability.json"
+    )
+    run.add_argument("--sound", type=Path, help="sound files that 'make' wrote")
+    commands.add_parser("make").add_argument("folder", type=Path)
+    again = commands.add_parser("again")
+    again.add_argument("reader", choices=BY_NAME)
+    again.add_argument("file", type=Path)
+    guided = commands.add_parser("guided")
+    guided.add_argument("reader", choices=BY_NAME)
+    guided.add_argument("--runs", type=int, default=10_000)
+    guided.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    if args.command == "again":
+        runner.again(BY_NAME[args.reader], args.file)
+    elif args.command == "make":
+        runner.make_cases(args.folder, TARGETS)
+    elif args.command == "guided":
+        from tests.fuzz import guided as module
+
+        module.run(BY_NAME[args.reader], args.runs, args.seed)
+    else:
+        _run(args)
+
+
+def _run(args: argparse.Namespace) -> None:
+    chosen = [target for target in TARGETS if not args.readers or target.name in args.readers]
+    started = time.monotonic()
+    found = runner.run(chosen, args.executions, args.jobs, args.seed, args.keep, args.seconds, args.sound)
+    for name, count in sorted(found.executions.items()):
+        print(f"{name:<28}{count:>9}  {count / max(found.seconds[name], 1e-9):8.0f} a second")
+    for kind, known in sorted(found.failures.items()):
+        print(f"FAIL {known['count']:>6} x {kind}: {known['text'][:300]}")
+    total = sum(found.executions.values())
+    print(f"{total} executions in {time.monotonic() - started:.0f} s, {len(found.failures)} kinds of failures")
+    values = {"executions": dict(sorted(found.executions.items())), "failures": found.failures, "seed": args.seed}
+    if args.result is not None:
+        args.result.write_text(json.dumps(values, indent=1) + "\n")
+    sys.exit(bool(found.failures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Some hundred damaged files through every reader; `python -m tests.fuzz run` takes as many as one likes."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nerfstudio_mobavatar.capture import CaptureError
+from tests.fuzz import guard, runner
+from tests.fuzz.targets import TARGETS, Target
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and audit need Linux")
+
+
+def test_no_reader_fails() -> None:
+    found = runner.run(TARGETS, executions=4000, jobs=1, seed=1, keep=None)
+    assert not found.failures
+    assert found.executions.keys() == {target.name for target in TARGETS}
+    assert min(found.executions.values()) >= 5 and sum(found.executions.values()) > 3900
+
+
+def crash(_: Path) -> None:
+    os.abort()
+
+
+def hang(_: Path) -> None:
+    while True:
+        pass
+
+
+def wait(_: Path) -> None:
+    threading.Event().wait()
+
+
+def take(_: Path) -> Any:
+    return np.ones(70_000_000).sum()
+
+
+def claim(folder: Path) -> None:
+    try:
+        np.empty(1 << 40, np.uint8)
+    except MemoryError as error:
+        raise CaptureError(f"{folder}: too large") from error
+
+
+def fail(_: Path) -> None:
+    raise KeyError("K")
+
+
+def unnamed(_: Path) -> None:
+    raise CaptureError("a file is damaged")
+
+
+def look_elsewhere(_: Path) -> None:
+    Path("/etc/passwd").read_text()
+
+
+def write(folder: Path) -> None:
+    (folder / "new").write_text("")
+
+
+def write_elsewhere(_: Path) -> None:
+    (runner.memory_folder() or Path("/tmp")).joinpath("fuzz-elsewhere").write_text("")
+
+
+def remove(folder: Path) -> None:
+    next(folder.glob("*.txt")).unlink()
+
+
+def start(_: Path) -> None:
+    subprocess.run(["true"], check=False)
+
+
+def shell(_: Path) -> None:
+    os.system("true")
+
+
+def connect(_: Path) -> None:
+    socket.socket().close()
+
+
+def evaluate(_: Path) -> None:
+    eval("1 + 1")
+
+
+def unpickle(_: Path) -> None:
+    import pickle
+
+    pickle.loads(b"cos\ngetcwd\n.")
+
+
+def fine(folder: Path) -> None:
+    if len((folder / "a.txt").read_bytes()) > 3:
+        raise CaptureError(f"{folder / 'a.txt'}: expected 3 bytes")
+
+
+BAD: dict[Callable[[Path], Any], str] = {
+    crash: "ended by signal SIGABRT",
+    hang: "time test_fuzz_readers.py",
+    wait: "ended by signal SIGKILL",
+    take: "memory",
+    claim: "memory test_fuzz_readers.py",
+    fail: "KeyError test_fuzz_readers.py",
+    unnamed: "unnamed test_fuzz_readers.py",
+    look_elsewhere: "event open",
+    write: "event open",
+    write_elsewhere: "event open",
+    remove: "event os.remove",
+    start: "event subprocess.Popen",
+    shell: "event os.system",
+    connect: "event socket",
+    evaluate: "event exec",
+    unpickle: "event pickle.find_class",
+}
+
+
+def make(folder: Path) -> None:
+    (folder / "a.txt").write_text("one")
+
+
+@pytest.mark.parametrize("read", BAD, ids=lambda read: read.__name__)
+def test_what_a_reader_must_not_do(
+    read: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "SECONDS", 0.3 if read is hang else 10.0)
+    monkeypatch.setattr(runner, "STUCK_SECONDS", 3.0 if read is wait else 60.0)
+
+    def read_damaged(folder: Path) -> None:
+        if (folder / "a.txt").read_bytes() != b"one":
+            read(folder)
+
+    target = Target("bad", make, read_damaged)
+    found = runner.run([target], executions=4, jobs=1, seed=1, keep=tmp_path / "kept")
+    kinds = [kind.removeprefix("bad: ") for kind in found.failures]
+    assert kinds and all(re.match(BAD[read], kind) for kind in kinds), found.failures
+    assert list((tmp_path / "kept").glob("bad__*/*__a.txt"))
+
+
+def test_a_reader_that_keeps_to_it_has_no_failures() -> None:
+    found = runner.run([Target("good", make, fine)], executions=200, jobs=2, seed=1, keep=None)
+    assert not found.failures and found.executions["good"] == 200
