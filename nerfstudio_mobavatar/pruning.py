@@ -21,8 +21,6 @@ from .saved_config import SavedConfig
 INDEX_BYTES, HALF_BYTES = 4, 2
 TRIALS = 10
 """Prunings tried to meet a budget that has to be measured; each halves what is left open."""
-PATCH = 64
-"""Gaussians that count as neighbours of each other."""
 BUDGETS = ("keep_count", "keep_share", "file_bytes", "allowed_loss_db")
 
 Kept = dict[str, Int[Tensor, " _kept"]]
@@ -47,9 +45,6 @@ class PruningConfig(SavedConfig):
     the training pictures if it were pruned, which weighs all three attributes alike."""
     image_probes: int = 128
     """Training pictures that the score "image" and the budget `allowed_loss_db` look at."""
-    spread: float = 0.0
-    """With the score "image": the n-th best corrective of a patch of neighbours counts n^spread times less, so that the
-    bytes are spread over the surface: what a pruned one did, its neighbours can learn to do. 0: by score alone."""
     fold_mean: bool = True
     """Add the mean corrective over the training poses to the neutral attribute of what is pruned."""
 
@@ -139,14 +134,13 @@ class Order:
         return {name: row[attribute == i].sort().values for i, name in enumerate(ATTRIBUTES)}
 
 
-def worth_order(scores: dict[str, Float[Tensor, " _kept"]], basis_size: int, score: str, spread: float = 0.0) -> Order:
-    """By score per byte, discounted by the rank within a patch (`PruningConfig.spread`). Variances of a quaternion, a
-    log scale and a colour have no common unit: there each attribute counts by its share of its own sum. The change of
-    the picture has one, and so divides the bytes by image error."""
+def worth_order(scores: dict[str, Float[Tensor, " _kept"]], basis_size: int, score: str) -> Order:
+    """By score per byte. Variances of a quaternion, a log scale and a colour have no common unit: there each attribute
+    counts by its share of its own sum. The change of the picture has one, and so divides the bytes by image error."""
     total = sum(float(s.double().sum()) for s in scores.values())
     sums = {k: total if score == "image" else float(s.double().sum()) for k, s in scores.items()}
     worth = [scores[k].double() / max(sums[k], 1e-300) for k in ATTRIBUTES]
-    per_byte = torch.cat([discounted(w, spread) / bytes_each(k, basis_size) for k, w in zip(ATTRIBUTES, worth)])
+    per_byte = torch.cat([w / bytes_each(k, basis_size) for k, w in zip(ATTRIBUTES, worth)])
     order = per_byte.argsort(descending=True, stable=True)
     sizes = [len(w) for w in worth]
     attribute = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).to(order.device)
@@ -154,28 +148,15 @@ def worth_order(scores: dict[str, Float[Tensor, " _kept"]], basis_size: int, sco
     return Order(attribute[order], row[order], torch.cat(worth)[order])
 
 
-def discounted(worth: Float[Tensor, " _kept"], spread: float) -> Float[Tensor, " _kept"]:
-    """Each worth over the `spread`-th power of its rank (1, 2, ...) among the neighbours of its patch; Gaussians are
-    stored in Morton order, so that `PATCH` in a row are neighbours."""
-    if spread == 0 or len(worth) == 0:
-        return worth
-    short = -len(worth) % PATCH
-    padded = torch.nn.functional.pad(worth, (0, short), value=-1.0).view(-1, PATCH)
-    rank = padded.argsort(dim=1, descending=True, stable=True).argsort(1).flatten()[: len(worth)] + 1
-    return worth / rank**spread
-
-
 def top_of_each(scores: dict[str, Float[Tensor, " _kept"]], count: int) -> Kept:
     """The paper's choice: the best `count` of every attribute on its own."""
     return {name: s.topk(min(count, len(s))).indices.sort().values for name, s in scores.items()}
 
 
-def holding_share(
-    scores: dict[str, Float[Tensor, " _kept"]], share: float, basis_size: int, score: str, spread: float = 0.0
-) -> Kept:
+def holding_share(scores: dict[str, Float[Tensor, " _kept"]], share: float, basis_size: int, score: str) -> Kept:
     """The fewest that hold `share`: of each attribute's variance, or of the change of the picture by all three."""
     if score == "image":
-        order = worth_order(scores, basis_size, score, spread)
+        order = worth_order(scores, basis_size, score)
         return order.first(_count_holding(order.worth, share))
     counts = {name: _count_holding(s.double().sort(descending=True).values, share) for name, s in scores.items()}
     return {name: top_of_each({name: s}, counts[name])[name] for name, s in scores.items()}
@@ -218,8 +199,8 @@ def choose(
     if config.keep_count is not None:
         return top_of_each(scores, config.keep_count), ""
     if config.keep_share is not None:
-        return holding_share(scores, config.keep_share, k, config.score, config.spread), ""
-    order = worth_order(scores, k, config.score, config.spread)
+        return holding_share(scores, config.keep_share, k, config.score), ""
+    order = worth_order(scores, k, config.score)
 
     def trial(count: int) -> Avatar:
         pruned = copy.deepcopy(avatar).eval()  # what is compiled for training belongs to the original

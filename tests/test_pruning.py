@@ -15,7 +15,6 @@ from nerfstudio_mobavatar.pruning import (
     bytes_each,
     choose,
     corrective_statistics,
-    discounted,
     keep,
     prune,
 )
@@ -109,34 +108,6 @@ def test_share_of_variance_counts_for_each_attribute_and_share_of_the_picture_fo
     assert kept_of(scores, keep_share=0.75) == {"rotation": [0], "scale": [0, 1, 2], "color": [0]}
     assert kept_of(scores, keep_share=0.6, score="image") == {"rotation": [0], "scale": [], "color": []}
     assert kept_of(scores, keep_count=99) == {key: [0, 1, 2] for key in ATTRIBUTES}
-
-
-def test_spread_keeps_some_of_every_patch():
-    """Two patches of 64, one ten times as strong: by score alone it takes all, spread it takes about its root."""
-    strong, weak = torch.linspace(10, 9, 64), torch.linspace(1, 0.9, 64)
-    scores = {"rotation": [0.0], "scale": [0.0], "color": torch.cat([strong, weak]).tolist()}
-    share = sum(scores["color"][:40]) / sum(scores["color"])
-
-    def kept(spread: float) -> list[int]:
-        config = dict(keep_share=share, score="image", spread=spread)
-        return kept_of(scores, **config)["color"]
-
-    assert kept(0.0) == list(range(40))
-    chosen = kept(1.0)
-    in_weak = [i for i in chosen if i >= 64]
-    assert in_weak == list(range(64, 64 + len(in_weak)))  # the best of each patch
-    assert len(in_weak) == pytest.approx((len(chosen) - len(in_weak)) / 10, abs=1)
-    assert kept(2.0) != chosen
-
-
-def test_ranks_within_patches_also_where_the_last_is_short():
-    worth = torch.rand(150, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    slow = torch.empty_like(worth)
-    for i in range(150):
-        patch = worth[i // 64 * 64 : i // 64 * 64 + 64]
-        slow[i] = worth[i] / (1 + int((patch > worth[i]).sum())) ** 0.5
-    torch.testing.assert_close(discounted(worth, 0.5), slow)
-    assert discounted(worth, 0.0) is worth
 
 
 def test_exactly_one_budget():

@@ -10,31 +10,33 @@ from typing import Any
 import numpy as np
 
 from tests.bench.common import RESULTS, write
-from tests.bench.quality_rows import ModelSpec, Schedule
+from tests.bench.quality_figures import (
+    GLOBAL,
+    LOCAL,
+    NONE,
+    PRUNED,
+    STEPS,
+    Rows,
+    figures,
+    load,
+    matches,
+    schedule_of,
+)
+from tests.bench.quality_rows import Schedule
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-BASE = {"frames": 1200, "lighting": "dome", "folds": "plain", "side": 1024}
-STEPS = 4500
-Rows = list[dict[str, Any]]
 HEAD = """# Quality, measured
 
-Synthetic pictures only: the person of `mobavatar demo-data`, drawn on the GPU and kept in memory
-(`python -m tests.bench.quality run headline grid more tuned`, then `... merge`; {device}). Decibels are PSNR on the
-person's crop over white, on the two of twelve cameras that were held out: **view** in trained poses, **near** in poses
-between trained ones, **far** in another motion with all angles a quarter larger. SSIM is of the crop; it also stands in
-for LPIPS, whose network's weights were not at hand, as the perceptual term of training ("ssim", weight 0.1). Every line
+The person of `mobavatar demo-data`, drawn on the GPU and kept in memory (`python -m tests.bench.quality run headline
+grid more tuned search fair seeds pruned`, then `... merge`; {device}); the last tables are of captures on disk.
+Decibels are PSNR on the person's crop over white, on the two of twelve cameras that were held out: **view** in trained
+poses, **near** in poses between trained ones, **far** in another motion with all angles a quarter larger. SSIM is of
+the crop; it also stands in for LPIPS, whose network's weights were not at hand, as the perceptual term of training
+("ssim", weight 0.1). Every line
 has the same number of steps for its variant, four pictures each, pruning after 5/7 of them. Means over the seeds; +-
 is half the range. The first table is the point that was fixed before anything was measured: 1,200 frames (1,020
 trained), twelve cameras, 1,024 px, 200,000 Gaussians, {steps} steps. A run of the paper has 280,000.
 """
-
-
-def load(folder: Path) -> Rows:
-    """All rows, each with the name of its file."""
-    rows = [json.loads(path.read_text()) | {"name": path.stem} for path in sorted(folder.glob("*.json"))]
-    if not rows:
-        raise SystemExit(f"{folder}: expected row files, found none; run `python -m tests.bench.quality run headline`")
-    return rows
 
 
 def label(row: dict[str, Any]) -> str:
@@ -55,7 +57,7 @@ def label(row: dict[str, Any]) -> str:
     parts += scheduled(row)
     kind, _, percent = pruning.removesuffix("+nofold").partition("-")
     ways = {"top": "{}% pruned", "bytes": "bytes of {}% pruned, divided by image error"}
-    ways["spread"] = ways["bytes"] + " and spread"
+    ways["spread"] = ways["bytes"] + " and spread over the surface"  # an option that gained nothing and is gone
     if kind in ways:
         parts.append(ways[kind].format(percent))
     if pruning.endswith("+nofold"):
@@ -64,11 +66,6 @@ def label(row: dict[str, Any]) -> str:
 
 
 LATER_MODEL = {"parts": "parts", "basis_size": "features per part", "mask_weight": "as weight of the mask term"}
-
-
-def schedule_of(row: dict[str, Any]) -> dict[str, Any]:
-    """With the defaults where the row is older than the schedule."""
-    return asdict(Schedule()) | row["row"].get("schedule", {})
 
 
 def scheduled(row: dict[str, Any]) -> list[str]:
@@ -85,91 +82,6 @@ def scheduled(row: dict[str, Any]) -> list[str]:
         "sparsity_from": "L1 terms from {:.0%} on",
     }
     return [text.format(found[name]) for name, text in words.items() if found[name] != plain[name]]
-
-
-def matches(row: dict[str, Any], steps: int = STEPS, pruning: str | None = None, **wanted: Any) -> bool:
-    """`wanted`: fields of the capture (the fixed point's where not given) and of the model."""
-    found = asdict(ModelSpec()) | row["row"]["capture"] | row["row"]["model"] | schedule_of(row)
-    plain = asdict(ModelSpec()) | asdict(Schedule())
-    for size in ("gaussians", "nodes", "curve_every"):
-        plain[size] = found[size]
-    same = all(found[k] == v for k, v in (BASE | plain | wanted).items())
-    return same and row["row"]["steps"] == steps and pruning in (None, row["row"]["pruning"])
-
-
-def by_seed(rows: Rows, value: str, **wanted: Any) -> dict[int, float]:
-    return {r["row"]["seed"]: r[value] for r in rows if matches(r, **wanted)}
-
-
-def difference(rows: Rows, value: str, a: dict[str, Any], b: dict[str, Any]) -> tuple[float, float, int] | None:
-    """`a` less `b`, paired by seed: mean, half the range, number of seeds."""
-    first, second = by_seed(rows, value, **a), by_seed(rows, value, **b)
-    pairs = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
-    return (float(np.mean(pairs)), float(np.ptp(pairs)) / 2, len(pairs)) if pairs else None
-
-
-def figures(rows: Rows) -> dict[str, Any]:
-    """The named figures; a difference comes with its spread and its number of seeds."""
-    view, near, far = (f"{which}_psnr_crop" for which in ("view", "near", "far"))
-    none: dict[str, Any] = {"pruning": "none"}
-    wide, bare = none | {"features": "global64"}, none | {"features": "none"}
-    reach = none | {"input_reach": 1}
-    tuned: dict[str, Any] = {"input_reach": 1, "sparsity": False, "mlp_rate": 1e-3}
-    rich, key = {"frames": 480, "folds": "rich"}, {"frames": 480, "lighting": "key"}
-    asked: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-        "local_over_global64_db": (view, none, wide),
-        "local_over_global16_db": (view, none, none | {"features": "global16"}),
-        "local_over_global64_480_frames_db": (view, none | {"frames": 480}, wide | {"frames": 480}),
-        "local_over_global64_480_frames_rich_folds_db": (view, none | rich, wide | rich),
-        "local_over_global64_480_frames_key_light_db": (view, none | key, wide | key),
-        "local_over_global64_half_the_steps_db": (view, none | {"steps": STEPS // 2}, wide | {"steps": STEPS // 2}),
-        "local_over_global64_twice_the_steps_db": (view, none | {"steps": 2 * STEPS}, wide | {"steps": 2 * STEPS}),
-        "local_reach1_over_global64_db": (view, reach, wide),
-        "local_reach1_over_global64_far_db": (far, reach, wide),
-        "local_tuned_over_global64_without_l1_db": (view, none | tuned, wide | {"sparsity": False}),
-        "local_tuned_over_global64_without_l1_far_db": (far, none | tuned, wide | {"sparsity": False}),
-        "budget_pruned_minus_unpruned_tuned_db": (view, tuned | {"pruning": "bytes-90"}, none | tuned),
-        "local_tuned_over_global64_db": (view, none | tuned, wide),
-        "local_tuned_over_global64_near_db": (near, none | tuned, wide),
-        "local_tuned_over_global64_far_db": (far, none | tuned, wide),
-        "local_tuned_over_plain_local_far_db": (far, none | tuned, none),
-        "correctives_over_none_db": (view, none, bare),
-        "pruned90_minus_unpruned_db": (view, {"pruning": "top-90"}, none),
-        "budget_pruned_minus_unpruned_db": (view, {"pruning": "bytes-90"}, none),
-        "budget_pruned_minus_unpruned_key_light_db": (view, {"pruning": "bytes-90"} | key, none | key),
-        "pruned90_minus_unpruned_key_light_db": (view, {"pruning": "top-90"} | key, none | key),
-        "novel_pose_pruned_minus_unpruned_db": (near, {"pruning": "bytes-90"}, none),
-        "novel_pose_far_pruned_minus_unpruned_db": (far, {"pruning": "bytes-90"}, none),
-        "far_pose_gain_db": (far, reach, none),
-        "far_pose_gain_view_change_db": (view, reach, none),
-        "far_pose_gain_near_change_db": (near, reach, none),
-    }
-    result: dict[str, Any] = {}
-    for name, (value, a, b) in asked.items():
-        found = difference(rows, value, a, b)
-        if found is not None:
-            stem = name.removesuffix("_db")
-            result |= {name: found[0], f"{stem}_spread_db": found[1], f"{stem}_seeds": found[2]}
-    clamped = [r["far_clamped_psnr_crop"] - r[far] for r in rows if matches(r, **none)]
-    result["far_pose_gain_of_clamping_inputs_db"] = float(np.mean(clamped))
-    return result | time_to_reference(rows, view)
-
-
-def time_to_reference(rows: Rows, value: str) -> dict[str, Any]:
-    """Schedules of several lengths, each run whole: what share of the longest one's time its figure less 0.1 dB takes,
-    linear in the logarithm of the steps between the measured lengths."""
-    whole = [r for r in rows if matches(r, steps=r["row"]["steps"], pruning="none") and r["row"]["seed"] == 0]
-    runs = sorted((r["row"]["steps"], r[value], r["train_s"]) for r in whole)
-    steps, quality, seconds = (np.array(x, float) for x in zip(*runs))
-    target = quality[-1] - 0.1
-    at = float(np.exp(np.interp(target, quality, np.log(steps))))
-    per_step = seconds[-1] / steps[-1]
-    return {
-        "time_share_to_reference_minus_0p1_db": at / float(steps[-1]),
-        "reference_steps": int(steps[-1]),
-        "reference_train_s": float(seconds[-1]),
-        "extrapolated_280k_steps_h": 280_000 * per_step / 3600,
-    }
 
 
 def cells(rows: Rows) -> str:
@@ -207,6 +119,84 @@ def tables(rows: Rows, strips: str) -> str:
     return "\n".join(lines) + "\n" + strips
 
 
+def coverage_table(rows: Rows) -> str:
+    """What opacity does at the mask, of the fixed point's rows that measured it."""
+    groups: dict[str, Rows] = defaultdict(list)
+    for row in rows:
+        if row["row"]["capture"] == rows_base(rows) and row["row"]["steps"] == STEPS and "view_coverage" in row:
+            groups[label(row)].append(row)
+    lines = [
+        "",
+        "## Opacity at the mask",
+        "",
+        "At the fixed point; shares in per cent (see `metrics.coverage_metrics`).",
+        "",
+    ]
+    lines += ["| variant | coverage: view / near / far | holes | leak | floaters |", "|---|---|---|---|---|"]
+    for name, found in sorted(groups.items()):
+        cells = [
+            " / ".join(
+                f"{100 * np.mean([r[f'{which}_{key}'] for r in found]):.3f}" for which in ("view", "near", "far")
+            )
+            for key in ("coverage", "holes", "leak", "floaters")
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n" if groups else ""
+
+
+REAL = {"novel_pose": "held_out_frames", "novel_view": "held_out_camera"}
+
+
+def load_real(folder: Path) -> Rows:
+    """Runs of `quality_real`."""
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+
+
+def real_table(runs: Rows) -> str:
+    """Every capture, setting and seed."""
+    lines = [
+        "",
+        "## Through ns-train",
+        "",
+        "`tests/bench/quality_real.py`: settings on captures on disk, crop PSNR in dB, shares in per cent.",
+        "",
+    ]
+    lines += [
+        "| capture, method, steps | setting | seed | held-out frames | held-out camera | holes: frames / camera | leak "
+        "| s, start included |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for run in runs:
+        r = run["results"]
+        shares = [
+            " / ".join(f"{100 * r[f'{tag}/{key}']:.2f}" for tag in REAL if f"{tag}/{key}" in r)
+            for key in ("holes", "leak")
+        ]
+        decibels = " | ".join(f"{r[f'{tag}/psnr_crop']:.2f}" for tag in REAL)
+        lines.append(
+            f"| {run['capture']}, {run['method']}, {run['steps']} | {run['variant']} | {run['seed']} | {decibels} | "
+            f"{' | '.join(shares)} | {run['train_with_start_s']:.0f} |"
+        )
+    return "\n".join(lines) + "\n" if runs else ""
+
+
+def real_figures(runs: Rows) -> dict[str, Any]:
+    """Each setting less "paper" (or "before") on the same capture and seed, averaged over the seeds."""
+    result: dict[str, Any] = {}
+    plain = {(r["capture"], r["seed"]): r["results"] for r in runs if r["variant"] in ("paper", "before")}
+    found: dict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        against = plain.get((run["capture"], run["seed"]))
+        if against is None or run["variant"] in ("paper", "before"):
+            continue
+        for tag, name in REAL.items():
+            key = f"{run['capture']}_{run['variant'].replace('-', '_')}_{name}_db"
+            found[key].append(run["results"][f"{tag}/psnr_crop"] - against[f"{tag}/psnr_crop"])
+    for key, values in found.items():
+        result |= {key: float(np.mean(values)), f"{key.removesuffix('_db')}_seeds": len(values)}
+    return result
+
+
 def rows_base(rows: Rows) -> dict[str, Any]:
     """The capture of the fixed point."""
     return next(r["row"]["capture"] for r in rows if matches(r, pruning="none"))
@@ -215,15 +205,11 @@ def rows_base(rows: Rows) -> dict[str, Any]:
 def show(rows: Rows, folder: Path) -> str:
     """Copies one strip of each main variant into docs/quality."""
     target = DOCS / "quality"
-    target.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
     lines = ["", "## Pictures", "", "A held-out view, a near and a far pose, seed 0.", ""]
-    tuned: dict[str, Any] = {"input_reach": 1, "sparsity": False, "mlp_rate": 1e-3}
-    variants: list[dict[str, Any]] = [tuned, {}, {"features": "global64"}, {"features": "none"}]
-    wanted: list[dict[str, Any]] = [spec | {"pruning": "none"} for spec in variants] + [
-        {"pruning": "bytes-90"},
-        {"pruning": "top-90"},
-    ]
-    for spec in wanted:
+    variants: list[dict[str, Any]] = [NONE | LOCAL, NONE, NONE | GLOBAL, NONE | {"features": "none"}]
+    for spec in [*variants, PRUNED, {"pruning": "top-90"}]:
         for row in rows:
             if matches(row, **spec) and row["row"]["seed"] == 0:
                 shutil.copy(folder / f"{row['name']}.jpg", target / f"{row['name']}.jpg")
@@ -237,7 +223,14 @@ def merge(folder: Path, notes: Path = Path(__file__).parent / "quality_notes.md"
     device = " and ".join(sorted({r["device"] for r in rows}))
     result = figures(rows)
     about = {"device": device, "synthetic": True, "rows": len(rows), "command": "python -m tests.bench.quality merge"}
-    write("quality", result | about)
-    text = HEAD.format(device=device, steps=STEPS) + "\n" + notes.read_text() + tables(rows, show(rows, folder))
+    runs = load_real(RESULTS / "quality_real")
+    (RESULTS / "quality.json").unlink(missing_ok=True)  # no figure of rows that are gone
+    write("quality", result | real_figures(runs) | about)
+    text = (
+        HEAD.format(device=device, steps=STEPS)
+        + "\n"
+        + notes.read_text()
+        + tables(rows, coverage_table(rows) + real_table(runs) + show(rows, folder))
+    )
     (DOCS / "quality.md").write_text(text)
     print(f"{len(rows)} rows: {RESULTS / 'quality.json'}, {DOCS / 'quality.md'}")

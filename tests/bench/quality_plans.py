@@ -106,10 +106,10 @@ def search(base: Row) -> list[Job]:
     fast = scheduled(best, decay="cosine", pose_rate=2.0)
     groups = [
         [
-            *prunings(best, "none", "spread-90"),
-            *(scheduled(best, name, tune_rate=3.0) for name in ("bytes-90", "spread-90")),
+            *prunings(best, "none", "bytes-90"),
+            scheduled(best, "bytes-90", tune_rate=3.0),
         ],
-        [*prunings(late, "bytes-90", "spread-90"), scheduled(late, "spread-90", rounds=3)],
+        [*prunings(late, "bytes-90"), scheduled(late, "bytes-90", rounds=3)],
         prunings(tuned_global(base), "none"),
         prunings(tuned_global(base, 2e-4), "none"),
         prunings(scheduled(best, pose_rate=2.0), "none"),
@@ -117,7 +117,7 @@ def search(base: Row) -> list[Job]:
         prunings(scheduled(best, decay="cosine"), "none"),
         prunings(scheduled(tuned_global(base), decay="cosine"), "none"),
         prunings(fast, "none", "bytes-90"),
-        prunings(scheduled(model(best, sparsity=True), sparsity_from=0.4), "none", "bytes-90", "spread-90"),
+        prunings(scheduled(model(best, sparsity=True), sparsity_from=0.4), "none", "bytes-90"),
         prunings(model(best, mask_weight=0.1), "none"),
         prunings(model(best, parts=512), "none"),
         prunings(replace(scheduled(best, cameras=2), steps=2 * base.steps), "none"),
@@ -197,9 +197,8 @@ def pruned(base: Row) -> list[Job | Later]:
     local = local_candidates(base)[0]
 
     def ways(row: Row) -> list[Row]:
-        late = [scheduled(row, "bytes-90", tune_rate=rate) for rate in (3.0, 6.0)]
-        soon = [scheduled(row, name, prune_at=0.35, rounds=n) for name, n in (("bytes-90", 3), ("spread-90", 3))]
-        return [*soon, scheduled(row, "bytes-90", prune_at=0.35), *late]
+        soon = scheduled(row, "bytes-90", prune_at=0.35, rounds=3)
+        return [soon, scheduled(row, "bytes-90", tune_rate=4.0)]
 
     def again(seed: int, lighting: Lighting = "dome") -> Later:
         def job(folder: Path) -> Job:
@@ -217,7 +216,25 @@ def pruned(base: Row) -> list[Job | Later]:
     return [[[*ways(local), unpruned(local)]], again(1), again(2), again(0, "key")]
 
 
+def seeds(base: Row) -> list[Job | Later]:
+    """More seeds of the best settings, the best local one with all inputs, and with fewer steps."""
+    local, wide = local_candidates(base)[0], tuned_global(base, 2e-4)
+    rows = [
+        replace(wide, seed=1),
+        model(local, input_reach=0),
+        replace(wide, seed=2),
+        replace(local, seed=2),
+        replace(local, steps=2 * base.steps // 3),
+        replace(model(local, input_reach=0), steps=2 * base.steps // 3),
+        replace(local, steps=base.steps // 2),
+        model(local, mask_weight=0.1),
+        model(local, parts=512),
+        replace(model(local, input_reach=0), seed=1),
+    ]
+    return [[[row]] for row in rows]
+
+
 PLANS: dict[str, Callable[[Row], Sequence[Job | Later]]] = {
     "headline": headline, "grid": grid, "more": more, "tuned": tuned, "search": search, "fair": fair,
-    "schedules": schedules, "pruned": pruned,
+    "schedules": schedules, "pruned": pruned, "seeds": seeds,
 }  # fmt: skip

@@ -1,8 +1,8 @@
 """What settings that win on synthetic pictures do to a real capture, through nerfstudio's own commands.
 
     python -m tests.bench.quality_real run --data DIR --variants paper tuned --steps 2500 --work DIR --out DIR
-    python -m tests.bench.quality_real merge --out DIR        results/quality.json: key `real_capture`
 
+One file per variant and seed in results/quality_real/, which `python -m tests.bench.quality merge` reads.
 Metrics are `ns-eval`'s, by split: `novel_pose` are the last frames, `novel_view` the held-out camera.
 """
 
@@ -10,10 +10,10 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from nerfstudio_mobavatar.configs import RATES
 from tests.bench import common, road
 
 ALL_INPUTS = ["--pipeline.model.avatar.input-reach", "None"]
@@ -24,7 +24,17 @@ SPARSE = [
 ]  # fmt: skip
 FREE = [x if x.startswith("--") else "0" for x in SPARSE]
 SLOW, QUICK = (["--optimizers.mlp.optimizer.lr", rate] for rate in ("5e-4", "1e-3"))
+DECAYS = [
+    word
+    for name in (rate.replace("_", "-") for rate in RATES)
+    for word in (
+        f"--optimizers.{name}.scheduler.shape", "exponential",
+        f"--optimizers.{name}.scheduler.final-factor", "0.01" if name.startswith("node") else "0.1",
+    )
+]  # fmt: skip
+PLAIN_RATES = ["--optimizers.bases.optimizer.lr", "1e-3", "--optimizers.node-basis.optimizer.lr", "5e-5", *SLOW]
 VARIANTS = {
+    "before": [*ALL_INPUTS, *SPARSE, *PLAIN_RATES, *DECAYS],
     "paper": [*ALL_INPUTS, *SPARSE, *SLOW],
     "tuned": [*NEAR_INPUTS, *FREE, *QUICK],
     "mask-term": [*ALL_INPUTS, *FREE, *QUICK, "--pipeline.model.losses.mask-weight", "0.1"],
@@ -56,6 +66,7 @@ def run(args: argparse.Namespace) -> None:
         values = {
             "variant": name,
             "seed": args.seed,
+            "capture": args.key,
             "method": args.method,
             "steps": args.steps,
             "options": [*options, *args.extra],
@@ -66,31 +77,19 @@ def run(args: argparse.Namespace) -> None:
         (args.out / f"{args.key}-{name}-{args.seed}.json").write_text(json.dumps(values, indent=1) + "\n")
 
 
-def merge(args: argparse.Namespace) -> None:
-    found: list[dict[str, Any]] = [json.loads(p.read_text()) for p in sorted(args.out.glob(f"{args.key}-*.json"))]
-    if not found:
-        raise SystemExit(f"{args.out}: expected files {args.key}-*.json of `run`, found none")
-    common.write("quality", {args.key: {f"{v['variant']}, seed {v['seed']}": v for v in found}})
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    for name, function in (("run", run), ("merge", merge)):
-        p = commands.add_parser(name)
-        p.add_argument("--out", type=Path, required=True)
-        p.add_argument("--key", default="real_capture")
-        p.set_defaults(run=function)
-        if name == "run":
-            p.add_argument("--data", type=Path, required=True)
-            p.add_argument("--work", type=Path, required=True)
-            p.add_argument("--variants", nargs="*", choices=list(VARIANTS), help="all if not given")
-            p.add_argument("--method", default="mobavatar")
-            p.add_argument("--steps", type=int, default=2500)
-            p.add_argument("--seed", type=int, default=0)
-            p.add_argument("extra", nargs="*", help="after --: more options for ns-train")
-    args = parser.parse_args()
-    args.run(args)
+    p = parser.add_subparsers(required=True).add_parser("run")
+    p.add_argument("--out", type=Path, default=common.RESULTS / "quality_real")
+    p.add_argument("--key", default="real4cam", help="name of the capture")
+    p.add_argument("--data", type=Path, required=True)
+    p.add_argument("--work", type=Path, required=True)
+    p.add_argument("--variants", nargs="*", choices=list(VARIANTS), help="all if not given")
+    p.add_argument("--method", default="mobavatar")
+    p.add_argument("--steps", type=int, default=2500)
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("extra", nargs="*", help="after --: more options for ns-train")
+    run(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class ModelSpec:
     nodes: int = 10_000
     sparsity: bool = True
     mlp_rate: float = 0.0
-    """0: the product's own."""
+    """0: 5e-4."""
     input_noise: float = 0.0
     """Radians added to every pose input in training."""
     input_reach: int = 0
@@ -85,7 +85,7 @@ class Row:
     steps: int = 4500
     pruning: str = "none"
     """"none", "top-N" per cent pruned for each attribute ("top-90"), "+nofold", "bytes-90": score "image" and as many
-    bytes as top-90, "bytesvar-90": the same bytes by variance, "spread-90": as "bytes-90", spread over the surface."""
+    bytes as top-90, "bytesvar-90": the same bytes by variance."""
     seed: int = 0
     schedule: Schedule = field(default_factory=Schedule)
 

@@ -36,8 +36,8 @@ from tests.bench.quality_rows import ModelSpec, Row, cameras_of, frames_of
 CROP_MARGIN = 16
 POSE_GROUPS = ("bases", "node_basis", "mlp")
 """Parameters that answer to the pose."""
-SPREAD = 1.0
-"""Of "spread-N" rows."""
+PLAIN_MLP_RATE = 5e-4
+"""Of rows that name none, the product's when the first rows were trained."""
 COSINE_END = 0.02
 """Of the initial rates, at the end of a cosine decay."""
 
@@ -98,7 +98,7 @@ def start(row: Row, capture: InMemoryCapture, device: str) -> Training:
     avatar = make_avatar(row.model, capture.betas, row.seed, device)
     if resolve_compile("auto", device):
         avatar.compile_decode()
-    rates = RATES | ({"mlp": row.model.mlp_rate} if row.model.mlp_rate else {})
+    rates = RATES | {"mlp": row.model.mlp_rate or PLAIN_MLP_RATE}
     schedule = row.schedule
     groups = []
     for name, params in avatar.parameter_groups().items():
@@ -242,11 +242,10 @@ def prune_branch(state: Training, row: Row, capture: InMemoryCapture, part: int)
     config = PruningConfig(keep_count=keep, fold_mean=fold)
     probes = Probes(row, capture, config.image_probes)
     before = picture_error(avatar, probes, backend)
-    if kind in ("bytes", "bytesvar", "spread"):
+    if kind in ("bytes", "bytesvar"):
         limit = keep * sum(bytes_each(name, k) for name in ATTRIBUTES)
         score = "variance" if kind == "bytesvar" else "image"
-        spread = SPREAD if kind == "spread" else 0.0
-        config = replace(config, keep_count=None, file_bytes=limit, score=score, spread=spread)
+        config = replace(config, keep_count=None, file_bytes=limit, score=score)
     statistics = corrective_statistics(avatar, training_poses(row, capture))
     if config.score == "image":
         statistics = image_statistics(avatar, statistics, probes, fold, backend)
