@@ -1,106 +1,54 @@
 """A browser's hands on the avatar in nerfstudio's viewer, while it trains: real Chromium, real viser server."""
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from nerfstudio.viewer.utils import get_camera
 from playwright.sync_api import Browser, Page
+from scipy.spatial.transform import Rotation
 
-from nerfstudio_mobavatar.model import MobavatarModel
+from nerfstudio_mobavatar.model import opencv_cameras
 from nerfstudio_mobavatar.motion import pose_json
 from nerfstudio_mobavatar.motion.joint_names import INDEX
-from nerfstudio_mobavatar.posing.edit import degrees_of
+from nerfstudio_mobavatar.posing.edit import degrees_of, turned
 from nerfstudio_mobavatar.posing.ik import LIMBS, world_joints
+from nerfstudio_mobavatar.posing.limits import conjugate, multiply, quaternion, rotation_vector
+from nerfstudio_mobavatar.viewer.session import same
 from nerfstudio_mobavatar.viewer.skeleton import VISER_PER_METRE
+from nerfstudio_mobavatar.web_export.export import write_bundle
+from nerfstudio_mobavatar.web_export.quality import Precisely
 
-from .browser import NO_CHROMIUM, browser, chromium
-from .test_ns_tools import free_port
-from .training_runs import model_of, tiny_config
+from . import renderers
+from .browser import NO_CHROMIUM, avatar_page, browser, chromium, serve
+from .viewer_training import (
+    FLAGS,
+    HEIGHT,
+    WIDTH,
+    Running,
+    arrived,
+    at_rest,
+    choose,
+    drag,
+    fill,
+    joints,
+    on_screen,
+    open_tab,
+    training,
+    wait,
+)  # fmt: skip
 
-WAIT_S = 60.0
-WIDTH, HEIGHT = 900, 700
-FLAGS = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+RING_M = 0.65 * 2.5 / VISER_PER_METRE
+"""Radius of the rings that viser's page draws for a gizmo of scale 2.5."""
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason=NO_CHROMIUM)
 
 
-class StopError(Exception):
-    """Ends the training at once."""
-
-
-@dataclass
-class Running:
-    """A training with its viewer, in a thread of this process."""
-
-    trainer: Any
-    model: MobavatarModel
-    url: str
-    steps: list[int]
-
-    @property
-    def viewer(self) -> Any:
-        return self.trainer.viewer_state
-
-    @property
-    def session(self) -> Any:
-        return self.model.viewer_pose.session
-
-    def clients(self) -> list[Any]:
-        return list(self.viewer.viser_server.get_clients().values())
-
-
-def wait(condition: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain: {what}"
-        time.sleep(0.05)
-
-
 @pytest.fixture(scope="module")
 def running(mini_capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Pruned after four steps, then on and on until told to stop."""
-    config = tiny_config(mini_capture, tmp_path_factory.mktemp("posing"), 1_000_000)
-    config.vis, config.steps_per_save = "viewer", 1_000_000
-    settings: Any = config.pipeline.model
-    settings.prune_fraction = 4 / 1_000_000
-    settings.losses.perceptual_weight = 0
-    config.viewer.websocket_port, config.viewer.websocket_host = free_port(), "127.0.0.1"
-    config.viewer.max_num_display_images = 2
-    config.save_config()
-    trainer = config.setup(local_rank=0, world_size=1)
-    trainer.setup()
-    stop, steps, failed = threading.Event(), [], []
-    iterate = trainer.train_iteration
-
-    def iteration(step: int):
-        if stop.is_set():
-            raise StopError
-        steps.append(step)
-        time.sleep(0.02)  # leaves the processor to the browser
-        return iterate(step)
-
-    trainer.train_iteration = iteration
-
-    def train() -> None:
-        try:
-            trainer.train()
-        except StopError:
-            return
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=train, daemon=True)
-    thread.start()
-    yield Running(trainer, model_of(trainer), f"http://127.0.0.1:{config.viewer.websocket_port}", steps)
-    stop.set()
-    thread.join(30)
-    trainer.viewer_state.viser_server.stop()
-    assert not thread.is_alive() and not failed, failed
+    with training(mini_capture, tmp_path_factory.mktemp("posing")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -114,59 +62,6 @@ def tab(running: Running, chrome: Browser) -> Iterator[Page]:
     page = open_tab(running, chrome)
     yield page
     page.context.close()
-
-
-def open_tab(running: Running, chrome: Browser) -> Page:
-    known = len(running.clients())
-    context = chrome.new_context(viewport={"width": WIDTH, "height": HEIGHT})
-    page = context.new_page()
-    page.set_default_timeout(1000 * WAIT_S)
-    page.route("https://**", lambda route: route.abort())  # nerfstudio's logo: nothing leaves the machine
-    page.goto(running.url)
-    page.get_by_role("button", name="Follow frames").wait_for()
-    wait(lambda: len(running.clients()) == known + 1, "the tab to connect")
-    return page
-
-
-def fill(page: Page, label: str, value: object) -> None:
-    """Type into the box of a labelled line of the panel."""
-    box = "input[not(@type='hidden')]"
-    page.get_by_text(label, exact=True).locator(f"xpath=ancestor::*[.//{box}][1]//{box}").fill(str(value))
-
-
-def on_screen(running: Running, page: Page, point_m: np.ndarray) -> tuple[float, float]:
-    """Pixel of a world point in the tab."""
-    camera = running.clients()[0].camera
-    w, x, y, z = camera.wxyz
-    R = np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-    X, Y, Z = R.T @ (VISER_PER_METRE * point_m - camera.position)
-    box = page.locator("canvas").first.bounding_box()
-    assert box is not None
-    focal = box["height"] / 2 / np.tan(camera.fov / 2)
-    # the panel covers the canvas' right side, the camera looks through what is left
-    return box["x"] + box["height"] * camera.aspect / 2 + focal * X / Z, box["y"] + box["height"] / 2 + focal * Y / Z
-
-
-def joints(running: Running) -> np.ndarray:
-    now = running.session.now()
-    return world_joints(running.model.viewer_pose.skeleton(), now.pose, now.transl)[1]
-
-
-def drag(page: Page, start: tuple[float, float], end: tuple[float, float], steps: int = 12) -> None:
-    page.mouse.move(*start)
-    page.wait_for_timeout(150)
-    page.mouse.down()
-    for i in range(1, steps + 1):
-        share = i / steps
-        page.mouse.move(*(a + share * (b - a) for a, b in zip(start, end)))
-        page.wait_for_timeout(30)
-    page.mouse.up()
 
 
 def angle(running: Running) -> float:
@@ -259,3 +154,148 @@ def test_expressions_motions_and_files(running: Running, tab: Page, tmp_path: Pa
     fill(tab, "Pose file", tmp_path / "none.pose.json")
     tab.get_by_role("button", name="Load pose", exact=True).click()
     tab.get_by_text("Not done").wait_for()
+
+
+def ring_drag(running: Running, degrees: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two points (metres) of the gizmo's ring that faces the camera most, `degrees` apart, and the ring's axis."""
+    scene, camera = running.model.viewer_pose.skeleton_scene, running.clients()[0].camera
+    R = Rotation.from_quat(np.asarray(scene.gizmo.wxyz)[[1, 2, 3, 0]]).as_matrix()
+    centre = np.asarray(scene.gizmo.position) / VISER_PER_METRE
+    towards = camera.position / VISER_PER_METRE - centre
+    k = int(np.abs(R.T @ towards).argmax())
+    u, v = R[:, (k + 1) % 3], R[:, (k + 2) % 3]  # the ring is a quarter: between the two other axes
+    at = lambda angle: centre + RING_M * (np.cos(np.radians(angle)) * u + np.sin(np.radians(angle)) * v)  # noqa: E731
+    return at(45.0), at(45.0 + degrees), R[:, k]
+
+
+def test_from_gizmo_to_exported_page(running: Running, tab: Page, chrome: Browser, tmp_path: Path):
+    """An elbow by its ring, a wrist by its arrow, a smile, a motion, saved and opened on the exported page: one
+    picture."""
+    control, session = running.model.viewer_pose, running.session
+    tab.get_by_role("tab", name="Pose", exact=True).click()
+    tab.get_by_role("button", name="Rest", exact=True).click()
+    tab.get_by_label("Skeleton").check()
+    tab.get_by_label("Drag hands and feet").uncheck()
+    control.look(running.clients()[0])
+    tab.wait_for_timeout(800)
+    fill(tab, "right elbow y" if control.panel._joint == INDEX["right_elbow"] else "left elbow y", 0)
+
+    # click a joint: it gets the gizmo and the sliders
+    tab.mouse.click(*on_screen(running, tab, joints(running)[INDEX["right_elbow"]]))
+    wait(lambda: control.skeleton_scene.joint == INDEX["right_elbow"], "the elbow to be chosen")
+    assert control.panel.joint.value == "right_elbow"
+    tab.get_by_text("right elbow y").wait_for()
+
+    # turn it by its ring, as far as its range lets it
+    tab.wait_for_timeout(800)
+    before = session.now()
+    q = world_joints(control.skeleton(), before.pose, before.transl)[0][INDEX["right_elbow"]]
+    sign = max((-1.0, 1.0), key=lambda s: bend(running, ring_drag(running, 35 * s), q))
+    start, end, axis = ring_drag(running, 35 * sign)
+    wanted = bend(running, (start, end, axis), q)
+    drag(tab, on_screen(running, tab, start), on_screen(running, tab, end))
+    turned_by = lambda: np.degrees(np.linalg.norm(session.now().pose - before.pose))  # noqa: E731
+    wait(lambda: turned_by() > 10, "the elbow to turn")
+    tab.wait_for_timeout(500)
+    assert abs(turned_by() - wanted) < 8, (turned_by(), wanted)
+    changed = np.abs(session.now().pose - before.pose).max(1) > 1e-6
+    assert list(np.flatnonzero(changed)) == [INDEX["right_elbow"]]
+
+    # a wrist by its arrow
+    tab.get_by_label("Skeleton").uncheck()
+    tab.get_by_label("Drag hands and feet").check()
+    tab.wait_for_timeout(800)
+    wrist, up = joints(running)[INDEX["left_wrist"]], np.array([0.0, 1.0, 0.0])
+    drag(tab, on_screen(running, tab, wrist + 0.1 * up), on_screen(running, tab, wrist + 0.2 * up))
+    wait(lambda: (joints(running)[INDEX["left_wrist"]] - wrist)[1] > 0.05, "the wrist to rise")
+
+    tab.get_by_role("tab", name="Face, hands").click()
+    fill(tab, "Expression 2", -1.25)
+    wait(lambda: session.now().expression[1] == -1.25, "the expression")
+    shown = session.now()
+
+    # the motion plays over it, and undo brings the pose back
+    tab.get_by_role("tab", name="Motion").click()
+    tab.get_by_label("Camera follows the pelvis").check()
+    eye, pelvis = running.clients()[0].camera.position, joints(running)[0]
+    tab.get_by_role("button", name="Play", exact=True).click()
+    rows: set[int] = set()
+    wait(lambda: rows.add(control.panel.player.row) or len(rows) > 2, "the motion to play")
+    tab.get_by_role("button", name="Pause", exact=True).click()
+    wait(lambda: not control.panel.player.playing and control.panel.player.join(1.0), "the motion to stop")
+    moved = lambda: running.clients()[0].camera.position - eye - VISER_PER_METRE * (joints(running)[0] - pelvis)  # noqa: E731
+    wait(lambda: np.abs(moved()).max() < 1e-3, "the camera to follow the pelvis")
+    tab.get_by_label("Camera follows the pelvis").uncheck()
+    tab.get_by_role("tab", name="Pose", exact=True).click()
+    tab.get_by_role("button", name="Undo", exact=True).click()
+    wait(lambda: same(session.now(), shown), "the pose from before the motion")
+    tab.get_by_role("button", name="Redo", exact=True).click()
+    wait(lambda: not same(session.now(), shown), "the motion's again")
+    tab.get_by_role("button", name="Undo", exact=True).click()
+    tab.get_by_label("Drag hands and feet").uncheck()
+
+    # down to the browser's machine, and up again
+    tab.get_by_role("tab", name="Files").click()
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="Download pose").click()
+        tab.get_by_text("Download", exact=True).click()
+    path = tmp_path / "downloaded.pose.json"
+    download.value.save_as(path)
+    session.follow_frames()
+    with tab.expect_file_chooser() as chooser:
+        tab.get_by_role("button", name="Upload pose").click()
+    chooser.value.set_files(path)
+    wait(lambda: np.abs(session.now().pose[1:] - shown.pose[1:]).max() < 2e-5, "the upload")
+    np.testing.assert_allclose(session.now().expression, shown.expression, atol=1e-4)
+
+    # the same avatar, exported while the training waits
+    tab.get_by_role("button", name="Pause Training").click()
+    wait(lambda: running.trainer.training_state == "paused", "the training to pause")
+    camera = running.clients()[0].camera
+    camera.position = camera.position + np.array([1.0, 1.5, 0.5])  # told to the tab, which tells where it looks from
+    picture = at_rest(running, tab)
+    height, width = picture.shape[:2]
+    state = running.viewer.get_camera_state(running.clients()[0])
+    T, K, *_ = opencv_cameras(get_camera(state, height, width), "cpu")
+    folder = tmp_path / "page"
+    with running.trainer.train_lock:
+        write_bundle(running.model.eval(), folder, 64, precisely=Precisely("high"))
+        running.model.train()
+    with serve(folder) as url, avatar_page(chrome, url, 900, 700) as page:
+        page.wait_ready()
+        page.page.keyboard.press("e")
+        page.page.check("#pose-panel input[value=File]", force=True)
+        with page.page.expect_file_chooser() as chooser:
+            page.page.click("#open-pose")
+        chooser.value.set_files(path)
+        page.page.wait_for_selector("#pose-undo[aria-disabled=false]")
+        page.look(T[0].numpy(), K[0].numpy(), width, height)
+        drawn = page.read_pixels(width, height, (1, 1, 1))[..., :3]
+    crop = renderers.person_crop(255 - picture)
+    found = renderers.psnr(picture[crop], drawn[crop])
+    assert found >= 35, f"viewer and page differ: {found:.1f} dB"
+    assert renderers.psnr(picture[crop], np.full_like(picture[crop], 255)) < 25, "there is nobody to be seen"
+
+    # the other outputs, and on with the training
+    tab.get_by_role("tab", name="Control").click()
+    for name in ("parts", "distance from training", "captured beside rendered"):
+        choose(tab, "Output type", name)
+        wait(lambda before=picture: not np.array_equal(arrived(tab), before), name)
+        picture = at_rest(running, tab)
+    choose(tab, "Output type", "rgb")
+    tab.get_by_role("button", name="Resume Training").click()
+    step = running.steps[-1]
+    wait(lambda: running.steps[-1] > step + 2, "the training to go on")
+
+
+def bend(running: Running, ring: tuple[np.ndarray, np.ndarray, np.ndarray], q: np.ndarray) -> float:
+    """Degrees by which the right elbow turns where its gizmo turns from `ring`'s first point to its second."""
+    start, end, axis = ring
+    centre = np.asarray(running.model.viewer_pose.skeleton_scene.gizmo.position) / VISER_PER_METRE
+    a, b = start - centre, end - centre
+    angle = np.arctan2(np.cross(a, b) @ axis, a @ b)
+    now, skeleton = running.session.now(), running.model.viewer_pose.skeleton()
+    up = world_joints(skeleton, now.pose, now.transl)[0][skeleton.parents[INDEX["right_elbow"]]]
+    local = multiply(conjugate(up), multiply(quaternion(angle * axis), q))
+    after = turned(now, INDEX["right_elbow"], rotation_vector(local))
+    return float(np.degrees(np.linalg.norm(after.pose - now.pose)))

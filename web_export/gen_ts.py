@@ -12,7 +12,7 @@ from nerfstudio_mobavatar import integer_tables
 from nerfstudio_mobavatar.motion import pose_binary
 from nerfstudio_mobavatar.motion.joint_names import NAMES
 from nerfstudio_mobavatar.motion.types import MAX_FRAMES
-from nerfstudio_mobavatar.posing import edit, ik, limits
+from nerfstudio_mobavatar.posing import edit, ik, landmarks, limits, smoothing
 
 from . import bundle, container, header, layout, quantise, schema
 
@@ -115,6 +115,18 @@ def generate() -> str:
     )
 
 
+def _retarget() -> dict[str, float]:
+    return {
+        "hidden": landmarks.HIDDEN,
+        "seen": landmarks.SEEN,
+        "nose_down_deg": landmarks.NOSE_DOWN_DEG,
+        "min_cutoff_hz": smoothing.MIN_CUTOFF_HZ,
+        "beta": smoothing.BETA,
+        "speed_cutoff_hz": smoothing.SPEED_CUTOFF_HZ,
+        "forget_s": smoothing.FORGET_S,
+    }
+
+
 def generate_posing() -> str:
     """The text of posing/table.ts."""
     table = limits.LIMITS
@@ -143,6 +155,9 @@ def generate_posing() -> str:
             _constant("LIMBS", {name: limb._asdict() for name, limb in ik.LIMBS.items()}, "Limbs by their handle."),
             "export type LimbName = keyof typeof LIMBS;\n",
             _constant("IK", constants, "See ik.py."),
+            _constant("MARKS", landmarks.MARKS, "The body's landmarks that are used, see landmarks.py."),
+            _constant("FINGER_ROOTS", landmarks.FINGER_ROOTS, "First of a finger's four landmarks."),
+            _constant("RETARGET", _retarget(), "See landmarks.py and smoothing.py."),
             _rows("LIMITS", "Bone axis and range (degrees) of every joint, see limits.py.", rows),
         ]
     )

@@ -23,6 +23,15 @@ export type LimbName = keyof typeof LIMBS;
 /** See ik.py. */
 export const IK = {"straight_deg": 1.0, "plane_from_deg": 5.0, "plane_fully_deg": 15.0, "calm_rad": 0.35, "calm_rad_per_length": 5.0, "swivel_steps": 36, "refinements": 24, "valleys": 3} as const;
 
+/** The body's landmarks that are used, see landmarks.py. */
+export const MARKS = {"nose": 0, "left_ear": 7, "right_ear": 8, "left_shoulder": 11, "left_elbow": 13, "left_wrist": 15, "left_pinky": 17, "left_index": 19, "left_hip": 23, "left_knee": 25, "left_ankle": 27, "left_foot": 31, "right_shoulder": 12, "right_elbow": 14, "right_wrist": 16, "right_pinky": 18, "right_index": 20, "right_hip": 24, "right_knee": 26, "right_ankle": 28, "right_foot": 32} as const;
+
+/** First of a finger's four landmarks. */
+export const FINGER_ROOTS = {"thumb": 1, "index": 5, "middle": 9, "ring": 13, "pinky": 17} as const;
+
+/** See landmarks.py and smoothing.py. */
+export const RETARGET = {"hidden": 0.3, "seen": 0.6, "nose_down_deg": 15.0, "min_cutoff_hz": 1.5, "beta": 1.0, "speed_cutoff_hz": 1.0, "forget_s": 0.5} as const;
+
 /** Bone axis and range (degrees) of every joint, see limits.py. */
 export const LIMITS = [
   {"bone": 1, "low": [-360.0, -360.0, -360.0], "high": [360.0, 360.0, 360.0]},
