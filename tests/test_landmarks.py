@@ -63,7 +63,8 @@ def test_a_turned_joint_comes_back(name: str) -> None:
     shown = EditedPose(pose, np.zeros(3), np.zeros(10))
     after = retargeted(SKELETON, marks_of(SKELETON, shown, STANDS), REST, STANDS)
     q, r = (world_joints(SKELETON, e.pose, e.transl)[0][INDEX[name]] for e in (shown, after))
-    assert np.degrees(np.linalg.norm(rotation_vector(multiply(conjugate(q), r)))) < 3
+    # a bone tells nothing of a twist about itself, and those of fingers do not lie quite along x
+    assert np.degrees(np.linalg.norm(rotation_vector(multiply(conjugate(q), r)))) < 6
     others = [j for j in range(1, 22) if NAMES[j] not in (name, "neck", "left_shoulder", "right_elbow", "left_hip")]
     assert np.degrees(np.linalg.norm(after.pose[others], axis=1)).max() < 25
 
@@ -131,7 +132,7 @@ def test_a_hand_that_was_away_starts_anew() -> None:
     assert smooth(replace(marks, left_hand=None), 0.03).left_hand is None
     far = replace(marks, left_hand=marks.left_hand + 1.0)
     back = smooth(far, 0.06)
-    assert (back.left_hand == far.left_hand).all() and not (back.right_hand is None)
+    assert (back.left_hand == far.left_hand).all() and back.right_hand is not None
     assert isinstance(back, Landmarks) and (back.visibility == marks.visibility).all()
 
 

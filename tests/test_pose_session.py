@@ -52,6 +52,25 @@ def test_a_drag_is_one_step_of_undo(monkeypatch: pytest.MonkeyPatch) -> None:
     assert s.undo() and place(s) == 5.0
 
 
+def test_a_drag_with_pauses_is_one_step_as_long_as_the_pointer_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "GESTURE_SECONDS", 0.0)
+    s = PoseSession(lambda: at(0.0))
+    s.press(1, True)
+    for x in (1.0, 2.0, 3.0):
+        time.sleep(0.002)
+        s.edit(move(x), "left_hand")
+    s.press(2, False)  # another tab's
+    assert s.is_pressed
+    s.press(1, False)
+    assert not s.is_pressed
+    monkeypatch.setattr(session, "GESTURE_SECONDS", 60.0)
+    s.edit(move(4.0), "left_hand")  # was on its way when the pointer went up
+    s.press(1, True)  # at once again: a step of its own
+    s.edit(move(5.0), "left_hand")
+    assert s.undo() and place(s) == 4.0
+    assert s.undo() and place(s) == 0.0
+
+
 def test_frames_are_followed_until_the_pose_comes_back() -> None:
     row = [1.0]
     s = PoseSession(lambda: at(row[0]))

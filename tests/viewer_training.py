@@ -22,7 +22,7 @@ from .browser import SOFTWARE_FLAGS
 from .test_ns_tools import free_port
 from .training_runs import model_of, tiny_config
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 WIDTH, HEIGHT = 900, 700
 FLAGS = (*SOFTWARE_FLAGS, "--enable-unsafe-swiftshader")
 """WebGL for viser's page, WebGPU for ours."""
@@ -176,12 +176,24 @@ def joints(running: Running) -> np.ndarray:
     return world_joints(running.model.viewer_pose.skeleton(), now.pose, now.transl)[1]
 
 
-def drag(page: Page, start: tuple[float, float], end: tuple[float, float], steps: int = 12) -> None:
+def frames(page: Page, count: int = 2) -> None:
+    """Wait until the page has drawn: what is under the pointer is found out by drawing."""
+    page.evaluate(
+        "async (n) => { for (let i = 0; i < n; i++) await new Promise((done) => requestAnimationFrame(done)); }", count
+    )
+
+
+def drag(
+    page: Page, start: tuple[float, float], end: tuple[float, float], steps: int = 6, pause_s: float = 0.0
+) -> None:
+    """With the mouse, resting half-way if asked to."""
     page.mouse.move(*start)
-    page.wait_for_timeout(150)
+    frames(page, 4)
     page.mouse.down()
+    frames(page)
     for i in range(1, steps + 1):
         share = i / steps
         page.mouse.move(*(a + share * (b - a) for a, b in zip(start, end)))
-        page.wait_for_timeout(30)
+        frames(page)
+        page.wait_for_timeout(1000 * pause_s if 2 * i == steps else 25)
     page.mouse.up()

@@ -19,6 +19,7 @@ from nerfstudio_mobavatar.posing.edit import EditedPose
 from nerfstudio_mobavatar.posing.ik import Skeleton, world_joints
 
 from .panel import Panel
+from .pointer import Pointer
 from .session import PoseSession
 from .skeleton import VISER_PER_METRE, SkeletonScene
 from .views import CAPTURED, Views, beside
@@ -60,6 +61,7 @@ class PoseControl(ViewerControl):
             if element.gui_handle is not None:
                 element.gui_handle.on_update(lambda _: self._frame_changed())
         viewer.viser_server.on_client_connect(self._connected)
+        self._pointer = Pointer(viewer.viser_server, self._pressed)
 
     def skeleton(self) -> Skeleton:
         """Rest joints as the model has them now."""
@@ -199,6 +201,11 @@ class PoseControl(ViewerControl):
     def _select(self, joint: int) -> None:
         self.skeleton_scene.select(joint)
         self.panel.selected(joint)
+
+    def _pressed(self, tab: int, is_down: bool) -> None:
+        self.session.press(tab, is_down)
+        if not is_down:
+            self.skeleton_scene.sync()
 
     def _frame_changed(self) -> None:
         if self.session.shown is None:

@@ -14,7 +14,8 @@ import numpy as np
 from nerfstudio_mobavatar.posing.edit import EditedPose, History
 
 GESTURE_SECONDS = 0.6
-"""Moves of one handle that follow each other within this time are one drag, and one step of undo."""
+"""Moves of one handle that follow each other within this time are one drag, and one step of undo, where no pointer is
+down (a slider that is moved by keys)."""
 
 
 class PoseSession:
@@ -27,6 +28,9 @@ class PoseSession:
         self._history: History | None = None
         self._shown: EditedPose | None = None
         self._last: tuple[object, float, int] = (None, 0.0, 0)
+        """Handle, time and press of the last move."""
+        self._number, self._presses = 0, 0
+        self._down: set[int] = set()
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -56,11 +60,26 @@ class PoseSession:
                 self._history = History(before)
             elif self._shown is None and self._history is not None:
                 self._history.record(before)  # frames were followed in between: undo comes back to this one
-                self._last = (None, 0.0, self._last[2])
+                self._last = (None, 0.0, self._presses)
             assert self._history is not None
             self._history.record(after, self._gesture(handle) if gesture is None else gesture)
             self._shown = after
         self._tell()
+
+    def press(self, tab: int, is_down: bool) -> None:
+        """A pointer goes down or up in a tab: the moves of a handle in between are one step of undo, whatever pauses
+        there are."""
+        with self._lock:
+            if is_down:
+                self._down.add(tab)
+                self._presses += 1
+            else:
+                self._down.discard(tab)
+
+    @property
+    def is_pressed(self) -> bool:
+        """Whether a pointer is down in some tab."""
+        return bool(self._down)
 
     def follow_frames(self) -> None:
         """Show frames again. What was posed by hand stays behind undo."""
@@ -89,14 +108,15 @@ class PoseSession:
 
     def _gesture(self, handle: object) -> object:
         if handle is None:
-            self._last = (None, 0.0, self._last[2])
+            self._last = (None, 0.0, self._presses)
             return None
-        last, when, number = self._last
+        last, when, press = self._last
         moment = time.monotonic()
-        if handle != last or moment - when > GESTURE_SECONDS:
-            number += 1
-        self._last = (handle, moment, number)
-        return (handle, number)
+        is_late = not self._down and moment - when > GESTURE_SECONDS
+        if handle != last or press != self._presses or is_late:
+            self._number += 1
+        self._last = (handle, moment, self._presses)
+        return (handle, self._number)
 
     def _tell(self) -> None:
         for listener in self._listeners:

@@ -130,7 +130,7 @@ class SkeletonScene:
             for j, handle in enumerate(self._joints):
                 _put(handle, quaternion(edited.pose[j]), None)
             held, when = self._dragged
-            held = held if time.monotonic() - when < GESTURE_SECONDS else None
+            held = held if self._session.is_pressed or time.monotonic() - when < GESTURE_SECONDS else None
             if held != "turn":
                 _put(self.gizmo, q[self.joint], VISER_PER_METRE * t[self.joint])
             for name, handle in self.handles.items():
@@ -191,7 +191,7 @@ class SkeletonScene:
         with self._lock:
             if self._settling is not None:
                 self._settling.cancel()
-            # viser 0.2.7 does not tell when a drag ends: the gizmo goes back onto its joint once it rests
+            # moves may arrive after the pointer is up: the gizmo goes back onto its joint once they have ended
             self._settling = threading.Timer(GESTURE_SECONDS + 0.05, self.sync)
             self._settling.daemon = True
             self._settling.start()

@@ -23,7 +23,7 @@ from nerfstudio_mobavatar.posing.landmarks import (
     facing,
     retargeted,
 )
-from nerfstudio_mobavatar.posing.limits import conjugate, quaternion, turn
+from nerfstudio_mobavatar.posing.limits import conjugate, turn
 from nerfstudio_mobavatar.posing.smoothing import OneEuro
 
 from .make_posing import DECIMALS, _rounded, random_pose, skeleton
@@ -33,7 +33,9 @@ EAR_M, NOSE_M = 0.075, 0.11
 CASES = 6
 
 
-def marks_of(body: Skeleton, edited: EditedPose, stands: np.ndarray, hands: bool = True, face: bool = True) -> Landmarks:
+def marks_of(
+    body: Skeleton, edited: EditedPose, stands: np.ndarray, hands: bool = True, face: bool = True
+) -> Landmarks:
     """The landmarks of a pose as a perfect landmarker would see them, by somebody who stands like `stands` before its
     camera. All are seen."""
     q, t = world_joints(body, edited.pose, edited.transl)
@@ -61,7 +63,9 @@ def marks_of(body: Skeleton, edited: EditedPose, stands: np.ndarray, hands: bool
         hand[0] = t[wrist]
         found[f"{side}_hand"] = seen(hand, hand.mean(0)) if hands else None
     if face:
-        found["face"] = seen([of_head(*x) for x in ((EAR_M, 0, 0), (-EAR_M, 0, 0), (0, 0.1, 0.05), (0, -0.1, 0.05))], t[head])
+        found["face"] = seen(
+            [of_head(*x) for x in ((EAR_M, 0, 0), (-EAR_M, 0, 0), (0, 0.1, 0.05), (0, -0.1, 0.05))], t[head]
+        )
     return Landmarks(np.array([turn(back, x) for x in points]) * AXES, np.ones(33), **found)
 
 
