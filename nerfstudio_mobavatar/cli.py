@@ -28,6 +28,7 @@ COMMANDS = {
     "render-web": ("web_export.render_web", "RenderWeb"),
     "site": ("web_export.site", "Site"),
     "view": ("view", "View"),
+    "webcam": ("web_export.webcam", "Webcam"),
 }
 """Name, module and class."""
 

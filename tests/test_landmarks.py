@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from nerfstudio_mobavatar.motion.joint_names import INDEX, NAMES
-from nerfstudio_mobavatar.posing.edit import EditedPose
+from nerfstudio_mobavatar.posing.edit import EditedPose, mirrored
 from nerfstudio_mobavatar.posing.ik import world_joints
-from nerfstudio_mobavatar.posing.landmarks import MARKS, Landmarks, facing, retargeted
+from nerfstudio_mobavatar.posing.landmarks import MARKS, Landmarks, facing, flipped, retargeted
 from nerfstudio_mobavatar.posing.limits import conjugate, multiply, quaternion, rotation_vector, turn
 from nerfstudio_mobavatar.posing.smoothing import FORGET_S, OneEuro, Smoother
 
@@ -100,6 +100,19 @@ def test_what_is_hidden_keeps_its_rotation_and_half_seen_goes_half_the_way() -> 
     assert abs(part / whole - 0.5) < 0.02
     with pytest.raises(ValueError, match="finite"):
         retargeted(SKELETON, replace(marks, body=marks.body * np.nan), before, STANDS)
+
+
+def test_the_mirror_image_gives_the_mirrored_pose() -> None:
+    rng = np.random.default_rng(6)
+    shown = random_pose(rng, 0.4)
+    shown = EditedPose(np.vstack([np.zeros((1, 3)), shown.pose[1:]]), np.zeros(3), np.zeros(10))
+    marks = marks_of(SKELETON, shown, STANDS)
+    here, there = (retargeted(SKELETON, m, REST, STANDS) for m in (marks, flipped(marks)))
+    # the open body is not quite the same on both sides
+    np.testing.assert_allclose(there.pose[1:22], mirrored(here).pose[1:22], atol=0.1)
+    back = flipped(flipped(replace(marks, eyes=np.array([[0.1, 0.2], [0.3, 0.4]]))))
+    assert (back.body == marks.body).all() and (back.left_hand == marks.left_hand).all()
+    assert back.eyes.tolist() == [[0.1, 0.2], [0.3, 0.4]]
 
 
 def test_the_feet_stay_on_the_floor() -> None:

@@ -88,6 +88,7 @@ def test_wheel_holds_every_package_and_nothing_else(wheel: Path) -> None:
         "nerfstudio_mobavatar/assets/open_body.npz",
         "nerfstudio_mobavatar/web_export/FORMAT.md",
         "nerfstudio_mobavatar/web_export/viewer/dist/index.html",
+        "nerfstudio_mobavatar/web_export/viewer/webcam/webcam.html",
     ):
         assert needed in names
     shaders = {file.name for file in (ROOT / "web_export/wgsl").glob("*.wgsl")}

@@ -21,6 +21,8 @@ GOLDENS = ROOT / "tests" / "goldens"
 MAX_GZIPPED_BYTES = {"core": 40_000, "ui": 60_000}
 """Budget of what embedding pages load, without and with controls; other viewers of splats take 44 KB to 969 KB."""
 COMMAND_SECONDS = 240
+BUILT = ("dist", "webcam")
+"""Folders of the viewer that are built and committed."""
 
 needs_npm = pytest.mark.skipif(
     shutil.which("npm") is None, reason="no npm on this machine (Debian: apt-get install npm)"
@@ -48,13 +50,14 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_npm
-def test_dist_is_what_the_sources_build(copy: Path) -> None:
+def test_built_folders_are_what_the_sources_build(copy: Path) -> None:
     run(copy, "npm", "run", "build")
-    built = {path.name: path.read_bytes() for path in (copy / "dist").iterdir()}
-    committed = {path.name: path.read_bytes() for path in (VIEWER / "dist").iterdir()}
-    assert built.keys() == committed.keys()
-    stale = [name for name in built if built[name] != committed[name]]
-    assert not stale, f"{stale} in web_export/viewer/dist are old: run 'npm ci && npm run build' there and commit dist"
+    for folder in BUILT:
+        built = {path.name: path.read_bytes() for path in (copy / folder).iterdir()}
+        committed = {path.name: path.read_bytes() for path in (VIEWER / folder).iterdir()}
+        assert built.keys() == committed.keys()
+        stale = [name for name in built if built[name] != committed[name]]
+        assert not stale, f"{stale} in web_export/viewer/{folder} are old: run 'npm ci && npm run build', commit it"
 
 
 @needs_npm
@@ -78,7 +81,7 @@ def test_modules_are_small(copy: Path) -> None:
 
 def test_page_asks_nobody_else() -> None:
     """No address of another server in what is shipped; the SVG namespace is a name, not an address."""
-    for path in (VIEWER / "dist").iterdir():
+    for path in (path for folder in BUILT for path in (VIEWER / folder).iterdir()):
         text = path.read_text().replace("http://www.w3.org/2000/svg", "").replace("http://localhost:8000", "")
         assert "http://" not in text and "https://" not in text and "//cdn" not in text, path.name
 

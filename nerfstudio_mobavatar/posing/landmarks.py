@@ -74,6 +74,26 @@ class Landmarks:
     """Left and right eye: to the person's left and down, -1..1."""
 
 
+def flipped(marks: Landmarks) -> Landmarks:
+    """The landmarks of the mirror image: left and right exchanged."""
+    across = np.array([-1.0, 1.0, 1.0])
+    order = np.arange(len(marks.visibility))
+    for name, number in MARKS.items():
+        if name.startswith("left_"):
+            other = MARKS[name.replace("left_", "right_")]
+            order[[number, other]] = other, number
+    turned = lambda places: None if places is None else places * across  # noqa: E731
+    return Landmarks(
+        marks.body[order] * across,
+        marks.visibility[order],
+        turned(marks.right_hand),
+        turned(marks.left_hand),
+        None if marks.face is None else marks.face[[1, 0, 2, 3]] * across,
+        marks.jaw,
+        None if marks.eyes is None else marks.eyes[::-1] * across[:2],
+    )
+
+
 def facing(pelvis: Float[ndarray, " 3"]) -> Float[ndarray, " 4"]:
     """Rotation (wxyz) of somebody who stands upright in the world and looks the way a pelvis does (axis-angle); up is
     the axis of the world nearest to the pelvis' own."""

@@ -21,7 +21,8 @@ SCRIPT = """(() => {
     type: "send", message: { type: "GuiUpdateMessage", id: "%s", updates: { value: sign * Date.now() } },
   });
   addEventListener("pointerdown", () => tell(1), true);
-  for (const type of ["pointerup", "pointercancel", "blur"]) addEventListener(type, () => tell(-1), true);
+  for (const type of ["pointerup", "pointercancel"]) addEventListener(type, () => tell(-1), true);
+  addEventListener("blur", () => tell(-1));
 })()"""
 
 

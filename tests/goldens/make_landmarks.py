@@ -21,6 +21,7 @@ from nerfstudio_mobavatar.posing.landmarks import (
     NOSE_DOWN_DEG,
     Landmarks,
     facing,
+    flipped,
     retargeted,
 )
 from nerfstudio_mobavatar.posing.limits import conjugate, turn
@@ -101,6 +102,7 @@ def goldens() -> dict[str, Any]:
                 "facing_of": _rounded(before.pose[0] if i % 2 else np.array([1.5, 0.1, 0.05])),
                 "stands": _rounded(stands),
                 "after": state,
+                "flipped": _marks_json(flipped(marks)),
             }
         )
     smooth, series = OneEuro(), []

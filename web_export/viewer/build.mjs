@@ -1,4 +1,4 @@
-// Bundles src/main.ts and the page around it into dist/ (`npm run build`), or tests and benchmarks into build/, or says how
+// Bundles src/main.ts and the page around it into dist/, the webcam's page into webcam/ (`npm run build`), or tests and benchmarks into build/, or says how
 // large the modules for other pages are (`--sizes`), or writes these modules into package/ for npm (`--package`).
 // Output depends on the sources and the locked esbuild only, so that the committed dist/ can be checked byte by byte.
 import { copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
@@ -49,9 +49,17 @@ async function buildPage() {
   await esbuild.build({ ...common, entryPoints: ["src/main.ts"], outfile: "dist/viewer.js", format: "iife", minify: true });
   await esbuild.build({ ...common, entryPoints: ["src/viewer.css"], outfile: "dist/viewer.css", minify: true });
   await copyFile("src/index.html", "dist/index.html");
-  for (const name of (await readdir("dist")).sort()) {
-    const bytes = await readFile(`dist/${name}`);
-    console.log(`dist/${name}: ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`);
+  // Beside it what `mobavatar webcam` adds to an exported page; no page has it unasked.
+  await rm("webcam", { recursive: true, force: true });
+  await mkdir("webcam");
+  await esbuild.build({ ...common, entryPoints: ["src/webcam/main.ts"], outfile: "webcam/webcam.js", format: "iife", minify: true });
+  await esbuild.build({ ...common, plugins: [], entryPoints: ["src/webcam/webcam.css"], outfile: "webcam/webcam.css", minify: true });
+  await copyFile("src/webcam/webcam.html", "webcam/webcam.html");
+  for (const folder of ["dist", "webcam"]) {
+    for (const name of (await readdir(folder)).sort()) {
+      const bytes = await readFile(`${folder}/${name}`);
+      console.log(`${folder}/${name}: ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`);
+    }
   }
 }
 

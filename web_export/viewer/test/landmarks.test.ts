@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import golden from "../../../tests/goldens/landmarks.json";
 import { type EditedPose, vectorAt } from "../src/posing/edited";
-import { facing, type Landmarks, retargeted } from "../src/posing/landmarks";
+import { facing, flipped, type Landmarks, retargeted } from "../src/posing/landmarks";
 import { marksOf } from "../src/posing/mediapipe";
 import { OneEuro, Smoother } from "../src/posing/smoothing";
 import type { Quaternion, Vector } from "../src/rotation";
@@ -11,8 +11,9 @@ import { close } from "./close";
 const skeleton = { rest: Float32Array.from(golden.skeleton.rest), parent: Int32Array.from(golden.skeleton.parent) };
 const places = (flat: readonly number[] | null): Vector[] | null => flat && Array.from({ length: flat.length / 3 }, (_, i) => vectorAt(flat, i));
 
-function marks(i: number): Landmarks {
-  const m = golden.cases[i]!.marks;
+const marks = (i: number) => read(golden.cases[i]!.marks);
+
+function read(m: (typeof golden.cases)[number]["marks"]): Landmarks {
   return {
     body: places(m.body)!,
     visibility: m.visibility,
@@ -32,6 +33,16 @@ golden.cases.forEach((c, i) => {
     close(after.pose.flat(), c.after.pose, 2e-4); // the rest joints are float32 here
     close(after.transl, c.after.transl, 1e-5);
     close(facing(c.facing_of as unknown as Vector), c.stands, 1e-6);
+  });
+});
+
+test("the mirror image is that of landmarks.py", () => {
+  golden.cases.forEach(({ flipped: expected }, i) => {
+    const [found, twin] = [flipped(marks(i)), read(expected)];
+    for (const name of ["body", "visibility", "leftHand", "rightHand", "face", "eyes"] as const) {
+      assert.equal(found[name] === null, twin[name] === null);
+      close((found[name] ?? []).flat(), (twin[name] ?? []).flat(), 1e-9);
+    }
   });
 });
 

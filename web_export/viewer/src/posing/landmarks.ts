@@ -31,6 +31,28 @@ export interface Landmarks {
   readonly eyes: readonly (readonly [number, number])[] | null;
 }
 
+/** The landmarks of the mirror image: left and right exchanged. */
+export function flipped(marks: Landmarks): Landmarks {
+  const order = marks.visibility.map((_, i) => i);
+  for (const name of Object.keys(MARKS) as Mark[]) {
+    if (!name.startsWith("left_")) continue;
+    const [left, right] = [MARKS[name], MARKS[name.replace("left_", "right_") as Mark]];
+    order[left] = right;
+    order[right] = left;
+  }
+  const across = (places: readonly Vector[] | null) => places && places.map(([x, y, z]): Vector => [-x, y, z]);
+  const { face, eyes } = marks;
+  return {
+    body: across(order.map((i) => marks.body[i]!))!,
+    visibility: order.map((i) => marks.visibility[i]!),
+    leftHand: across(marks.rightHand),
+    rightHand: across(marks.leftHand),
+    face: across(face && [1, 0, 2, 3].map((i) => face[i]!)),
+    jaw: marks.jaw,
+    eyes: eyes && [...eyes].reverse().map(([left, down]) => [-left, down] as const),
+  };
+}
+
 /** Somebody who stands upright and looks the way a pelvis does; up is the world's axis nearest to the pelvis' own. */
 export function facing(pelvis: Vector): Quaternion {
   const q = axisAngleToQuaternion(pelvis);
