@@ -9,7 +9,7 @@ import numpy as np
 from nerfstudio_mobavatar.motion import MotionOptions, read_motion
 from nerfstudio_mobavatar.motion.joint_names import INDEX
 from nerfstudio_mobavatar.posing.edit import EditedPose
-from nerfstudio_mobavatar.posing.ik import Skeleton, world_joints
+from nerfstudio_mobavatar.posing.ik import world_joints
 from nerfstudio_mobavatar.posing.landmarks import facing, retargeted
 from nerfstudio_mobavatar.posing.limits import conjugate, multiply, quaternion, rotation_vector
 from nerfstudio_mobavatar.posing.smoothing import Smoother
@@ -63,15 +63,17 @@ class Recovery:
         return Recovery(count, at(bones, 50), at(bones, 95), at(joints, 50), at(joints, 95), at(places, 50))
 
 
-def recovered(path: Path, every: int, noise_m: float = 0.0, smooth: bool = False, hidden: float = 0.0) -> Frames:
+def recovered(
+    path: Path, every: int, noise_m: float = 0.0, smooth: bool = False, hidden: float = 0.0, most: int = 10**9
+) -> Frames:
     """Poses of a motion file and what came back from their landmarks, one after another as a camera would see them:
-    with noise (standard deviation in metres), with a share of the landmarks hidden, smoothed or not."""
+    with noise (standard deviation in metres), with a share of the landmarks hidden, smoothed or not; `most` frames."""
     body, rng, smoother = skeleton(), np.random.default_rng(1), Smoother()
     motion = read_motion(path, rig_of(body), MotionOptions(target_up="y"))[0]
     stands = facing(np.zeros(3))
     now = _row(motion, 0)
     frames = []
-    for row in range(0, len(motion), every):
+    for row in range(0, len(motion), every)[:most]:
         true = _row(motion, row)
         marks = marks_of(body, true, stands, face=False)
         marks.body[:] += noise_m * rng.normal(size=(33, 3))
@@ -88,6 +90,3 @@ def recovered(path: Path, every: int, noise_m: float = 0.0, smooth: bool = False
 
 def _row(motion, row: int) -> EditedPose:
     return EditedPose(motion.pose[row], motion.transl[row], motion.expression[row])
-
-
-__all__ = ["Recovery", "Skeleton", "recovered"]

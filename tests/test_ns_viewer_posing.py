@@ -181,7 +181,7 @@ def test_from_gizmo_to_exported_page(running: Running, tab: Page, chrome: Browse
     # click a joint: it gets the gizmo and the sliders
     tab.mouse.click(*on_screen(running, tab, joints(running)[INDEX["right_elbow"]]))
     wait(lambda: control.skeleton_scene.joint == INDEX["right_elbow"], "the elbow to be chosen")
-    assert control.panel.joint.value == "right_elbow"
+    wait(lambda: control.panel.joint.value == "right_elbow", "the panel to follow")
     tab.get_by_text("right elbow y").wait_for()
 
     # turn it by its ring, as far as its range lets it

@@ -19,7 +19,12 @@ from .export import AVATAR_FILE, ExportError
 
 FOLDER = "mediapipe"
 BUNDLE, WASM = "vision_bundle.mjs", "wasm"
-BODY_MODELS = ("pose_landmarker.task", "pose_landmarker_full.task", "pose_landmarker_lite.task", "pose_landmarker_heavy.task")
+BODY_MODELS = (
+    "pose_landmarker.task",
+    "pose_landmarker_full.task",
+    "pose_landmarker_lite.task",
+    "pose_landmarker_heavy.task",
+)
 """Names under which the body's model is found; the page knows it by the first."""
 OPTIONAL_MODELS = ("hand_landmarker.task", "face_landmarker.task")
 HELP = "docs/webcam.md says where it comes from"
@@ -33,9 +38,9 @@ class Webcam:
     """A folder that `ns-export mobavatar` wrote."""
     mediapipe: Path = Path("node_modules/@mediapipe/tasks-vision")
     """The npm package @mediapipe/tasks-vision as it is unpacked."""
-    models: Path = Path(".")
-    """Folder with pose_landmarker.task (or _lite, _full, _heavy), and hand_landmarker.task and face_landmarker.task where
-    hands and face are to follow."""
+    models: Path = Path()
+    """Folder with pose_landmarker.task (or _lite, _full, _heavy). For hands and face hand_landmarker.task and
+    face_landmarker.task are taken where they are there."""
 
     def main(self) -> None:
         """Look at everything first, then copy."""
@@ -44,12 +49,14 @@ class Webcam:
         wasm = sorted((self.mediapipe / WASM).glob("vision_wasm*"))
         if not (self.mediapipe / BUNDLE).is_file() or not wasm:
             raise ExportError(
-                f"{self.mediapipe}: expected {BUNDLE} and {WASM}/vision_wasm*, found none; give the unpacked npm package "
-                f"with --mediapipe; {HELP}"
+                f"{self.mediapipe}: expected {BUNDLE} and {WASM}/vision_wasm*, found none; give the unpacked npm "
+                f"package with --mediapipe; {HELP}"
             )
         body = next((self.models / name for name in BODY_MODELS if (self.models / name).is_file()), None)
         if body is None:
-            raise ExportError(f"{self.models}: expected {BODY_MODELS[0]}, found none; give its folder with --models; {HELP}")
+            raise ExportError(
+                f"{self.models}: expected {BODY_MODELS[0]}, found none; give its folder with --models; {HELP}"
+            )
         others = [self.models / name for name in OPTIONAL_MODELS if (self.models / name).is_file()]
         with tempfile.TemporaryDirectory(dir=self.page, prefix=".webcam-") as temporary:
             staged = Path(temporary) / FOLDER
