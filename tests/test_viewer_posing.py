@@ -203,6 +203,34 @@ def test_a_joint_that_only_turns_follows_the_mouse_too(posing: AvatarPage) -> No
     np.testing.assert_allclose(angles(posing)[INDEX["head"], 1], np.radians(15), atol=0.05)
 
 
+def test_a_wrist_turns_by_its_rings(posing: AvatarPage) -> None:
+    """Along the ring that faces the viewer most, which is the one about the forearm's axis least seen from its edge."""
+    page, name = posing.page, "left_wrist"
+    page.mouse.click(*spot(posing, name))
+    before, centre = angles(posing), spot(posing, name)
+    rings = page.locator(".ring").evaluate_all("(all) => all.map((e) => [e.dataset.axis, Number(e.style.opacity)])")
+    axis = max(rings, key=lambda ring: ring[1])[0]
+    corner = page.locator("#skeleton").bounding_box()
+    assert corner is not None
+    spread = "(e) => Array.from({ length: 64 }, (_, i) => e.getPointAtLength((e.getTotalLength() * i) / 64))"
+    on_ring = page.locator(f".ring[data-axis={axis}]").evaluate(f"(e) => ({spread})(e).map((p) => [p.x, p.y])")
+    points = np.array(on_ring) + np.array([corner["x"], corner["y"]])
+    taken = lambda p: page.evaluate("([x, y]) => document.querySelector('mobile-avatar').shadowRoot"  # noqa: E731
+                                    ".elementFromPoint(x, y)?.classList.contains('ring')", p.tolist())  # fmt: skip
+    i = next(i for i in range(64) if taken(points[i]))
+    way = points[(i + 4) % 64] - points[i]
+    page.mouse.move(*points[i])
+    page.mouse.down()
+    page.mouse.move(*(points[i] + way), steps=4)
+    page.mouse.up()
+    after = angles(posing)
+    assert list(np.flatnonzero(np.abs(after - before).max(1) > 1e-5)) == [INDEX[name]]
+    assert 5 < np.degrees(np.linalg.norm(after - before)) < 45
+    np.testing.assert_allclose(spot(posing, name), centre, atol=1)
+    page.keyboard.press("Control+z")
+    assert np.array_equal(angles(posing), before)
+
+
 def test_keyboard_alone_poses(posing: AvatarPage) -> None:
     page = posing.page
     page.locator("[data-joint=right_wrist]").focus()
@@ -266,13 +294,18 @@ def test_link_shows_the_same_picture_after_a_reload_and_a_broken_one_says_so(pos
     page.click("#copy-link")
     page.wait_for_selector("text=Copied")
     link = page.evaluate("() => navigator.clipboard.readText()")
-    assert "#pose=" in link and len(link) < 500
+    assert "#pose=" in link and "&view=" not in link and len(link) < 500
+    page.evaluate("() => mobavatar.setCamera({ yaw: 0.5, pitch: 0.25, zoom: 1.5 })")
+    page.click("#copy-link")
+    assert page.evaluate("() => navigator.clipboard.readText()") == link + "&view=0.500,0.250,1.500"
     view = (*camera(240, 320), 240, 320)
     posing.look(*view)
     before = posing.read_pixels(240, 320)
     page.goto("about:blank")
-    page.goto(link)
+    page.goto(f"{link}&view=0.500,0.250,1.500")
     posing.wait_ready()
+    seen = page.evaluate(f"() => {ELEMENT}.scene.view")
+    assert seen == {"yaw": 0.5, "pitch": 0.25, "zoom": 1.5}
     posing.look(*view)
     after = posing.read_pixels(240, 320)
     crop = renderers.person_crop(before)

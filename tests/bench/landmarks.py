@@ -1,7 +1,7 @@
 """How well poses come back from their landmarks: `python -m tests.bench.landmarks`, writes results/landmarks.json.
 
 Motions of the CMU archive (the folder in MOBAVATAR_TEST_DATA) on the open body give the landmarks that MediaPipe would
-see if it never erred; `posing/landmarks.py` makes poses of them. Once as they are, and once with 1 cm of noise and one in
+see if it never erred; `posing/landmarks.py` makes poses of them. Once as they are, once with 1 cm of noise and one in
 ten landmarks hidden at any time, smoothed.
 """
 

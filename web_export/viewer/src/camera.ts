@@ -75,6 +75,11 @@ export class Orbit {
     this.zoom = Math.min(ZOOM_RANGE[1], Math.max(ZOOM_RANGE[0], zoom));
   }
 
+  /** Where it is, as `set` takes it. */
+  get view(): Required<OrbitView> {
+    return { yaw: this.yaw, pitch: this.pitch, zoom: this.zoom };
+  }
+
   /** Turns by a drag in fractions of the window's height. */
   turn(dx: number, dy: number): void {
     this.yaw -= dx * Math.PI;

@@ -62,6 +62,10 @@ export class Composition {
     return this.orbit !== undefined && follow(this.orbit, this.people, seconds);
   }
 
+  get view(): Required<OrbitView> | undefined {
+    return this.fixedCamera ? undefined : this.orbit?.view;
+  }
+
   /** Of a picture of this size; undefined while nobody is there. */
   camera(width: number, height: number): Camera | undefined {
     return this.fixedCamera ?? this.orbit?.camera(width, height);

@@ -132,6 +132,11 @@ export class SceneImpl extends EventTarget implements Scene, GpuUser, MemberScen
     this.changed();
   }
 
+  /** Where the orbit is; undefined where a script has set a camera, or nobody is there. */
+  get view(): Required<OrbitView> | undefined {
+    return this.composition.view;
+  }
+
   /** The camera, in pixels of CSS; one set by a script may have another shape than the canvas. */
   get camera(): Camera | undefined {
     return this.composition.camera(Math.max(1, this.canvas.clientWidth), Math.max(1, this.canvas.clientHeight));

@@ -6,11 +6,12 @@ import { lookAt } from "../src/camera";
 import { parsePose } from "../src/pose";
 import { jointIndex } from "../src/posing/edit";
 import { type EditedPose, vectorAt } from "../src/posing/edited";
-import { decodePose, encodePose } from "../src/posing/link";
+import { decodePose, decodeView, encodePose, encodeView } from "../src/posing/link";
 import { LIMITS } from "../src/posing/table";
 import { fromFrame, joints, reach, toFrame } from "../src/posing/public";
 import type { Vector } from "../src/rotation";
 import { PoseEditor } from "../src/ui/pose_editor";
+import { expressionRanges } from "../src/ui/pose_mode";
 import { Projection } from "../src/ui/projection";
 import { close } from "./close";
 
@@ -46,6 +47,28 @@ test("a link holds large numbers as the same rotation", () => {
   const turns: Vector = [0, 9, 0];
   const back = decodePose(encodePose({ ...start, pose: start.pose.map((v, j) => (j === 5 ? turns : v)) }));
   close(back.pose[5]!, [0, 9 - 2 * Math.PI - 2 * Math.PI * Math.round((9 - 2 * Math.PI) / (2 * Math.PI)), 0], 1e-3);
+});
+
+test("a link may carry the view", () => {
+  const view = { yaw: -0.1236, pitch: 0.5, zoom: 1.25 };
+  assert.deepEqual(decodeView(encodeView(view)), { yaw: -0.124, pitch: 0.5, zoom: 1.25 });
+  for (const broken of ["", "1,2", "1,2,", "1,2,x", "1,2,Infinity"]) assert.throws(() => decodeView(broken), /three numbers/);
+});
+
+test("sliders of the expression go as far as training went, zero included", () => {
+  const header = { layer_sizes: [66, 8], num_pose_inputs: 63 };
+  assert.deepEqual(expressionRanges(header), [[-3, 3], [-3, 3], [-3, 3]]);
+  const low = [...Array<number>(63).fill(-1), -0.42, 0.2, 0];
+  const high = [...Array<number>(63).fill(1), 1.11, 0.9, 0];
+  assert.deepEqual(expressionRanges({ ...header, input_range: [low, high] }), [[-0.5, 1.2], [0, 0.9], [0, 0.1]]);
+});
+
+test("the pelvis spins about the world's axes, and a joint's axes are those of its world rotation", () => {
+  const { editor: posing } = editor();
+  posing.set({ ...start, pose: start.pose.map((): Vector => [0, 0, 0]) });
+  posing.spin(0)([0, 0.5, 0]);
+  close(posing.pose.pose[0]!, [0, 0.5, 0], 1e-6);
+  close(posing.axes(jointIndex("left_wrist")).flat(), [Math.cos(0.5), 0, -Math.sin(0.5), 0, 1, 0, Math.sin(0.5), 0, Math.cos(0.5)], 1e-6);
 });
 
 test("a broken link says what is wrong with it", () => {

@@ -3,6 +3,7 @@
  * version (1 byte), which joints are not zero (7), 3 int16 for each of those (radians x 4096), transl (3 float32, metres),
  * number of expression numbers (1), these as int16 (x 4096), and Fletcher's checksum of all before (2). Little-endian.
  */
+import type { OrbitView } from "../api";
 import { ViewerError } from "../errors";
 import { NUM_JOINTS } from "../generated";
 import { axisAngleToQuaternion, quaternionToAxisAngle, type Vector } from "../rotation";
@@ -53,6 +54,21 @@ export function encodePose({ pose, transl, expression }: EditedPose): string {
   expressions.map(steps).forEach(int16);
   view.setUint16(at, fletcher(bytes.subarray(0, at)), true);
   return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+}
+
+/** A camera on its orbit as text: yaw, pitch (radians) and zoom. */
+export function encodeView({ yaw, pitch, zoom }: Required<OrbitView>): string {
+  return [yaw, pitch, zoom].map((x) => x.toFixed(3)).join(",");
+}
+
+/** Inverse of `encodeView`. Throws ViewerError saying what is wrong with the text. */
+export function decodeView(text: string): Required<OrbitView> {
+  const numbers = text.split(",").map((x) => (x === "" ? Number.NaN : Number(x)));
+  if (numbers.length !== 3 || !numbers.every(Number.isFinite)) {
+    throw new ViewerError("bad-link", `the view in the address: expected three numbers, found "${text}"; ${AGAIN}`);
+  }
+  const [yaw, pitch, zoom] = numbers as [number, number, number];
+  return { yaw, pitch, zoom };
 }
 
 /** Inverse of `encodePose`. Throws ViewerError saying what is wrong with the text. */

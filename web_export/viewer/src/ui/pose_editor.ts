@@ -3,7 +3,7 @@ import type { EditedPose, PoseSkeleton } from "../api";
 import { curled, curlOf, type Finger, FINGERS, History, jointIndex, mirrored, movedPelvis, type Side, turned } from "../posing/edit";
 import { jointsOf } from "../posing/edited";
 import { reach, swivel } from "../posing/ik";
-import { add, angles, conjugate, fromAngles, multiply, type Range, subtract, widened } from "../posing/limits";
+import { add, angles, conjugate, fromAngles, IDENTITY, multiply, type Range, subtract, turn, widened } from "../posing/limits";
 import { type LimbName, LIMBS, LIMITS } from "../posing/table";
 import { axisAngleToQuaternion, type Quaternion, quaternionToAxisAngle, type Vector } from "../rotation";
 
@@ -99,10 +99,16 @@ export class PoseEditor {
     const gesture = {};
     const { pose: before, skeleton } = this;
     const { q } = jointsOf(skeleton, before);
-    const up = conjugate(q[skeleton.parent[joint]!]!);
+    const up = conjugate(q[skeleton.parent[joint]!] ?? IDENTITY);
     return (vector) => {
       this.set(turned(before, joint, quaternionToAxisAngle(multiply(up, multiply(axisAngleToQuaternion(vector), q[joint]!)))), gesture);
     };
+  }
+
+  /** A joint's own axes in the world. */
+  axes(joint: number): readonly [Vector, Vector, Vector] {
+    const q = jointsOf(this.skeleton, this.pose).q[joint]!;
+    return [turn(q, [1, 0, 0]), turn(q, [0, 1, 0]), turn(q, [0, 0, 1])];
   }
 
   private rotation(joint: number): Quaternion {

@@ -1,5 +1,6 @@
 /** The mode in which people pose the person by hand: skeleton over the picture, a bar, a panel, keys. */
 import type { EditedPose } from "../api";
+import type { Header } from "../format";
 import type { Member } from "../member";
 import { fromPose, toPose } from "../posing/edited";
 import { encodePose } from "../posing/link";
@@ -10,9 +11,24 @@ import { PoseEditor } from "./pose_editor";
 import { PoseOverlay } from "./pose_overlay";
 import { PosePanel } from "./pose_panel";
 import { Projection } from "./projection";
+import { poseText } from "./statistics";
 
 /** On a smaller element (pixels) the panel would hide the person: it opens when it is asked for. */
 const WIDE = 720;
+
+/** Standard deviations of the expression space, where the file does not say what training saw. */
+const EXPRESSION = 3;
+const TENTH = 10;
+
+/** What the sliders of the expression reach: as far as training went, zero included, in whole tenths. */
+export function expressionRanges(header: Pick<Header, "layer_sizes" | "num_pose_inputs" | "input_range">): (readonly [number, number])[] {
+  const { layer_sizes, num_pose_inputs, input_range } = header;
+  return Array.from({ length: layer_sizes[0]! - num_pose_inputs }, (_, i) => {
+    const [low, high] = (input_range ?? [[], []]).map((row) => row[num_pose_inputs + i]) as [number?, number?];
+    if (low === undefined || high === undefined) return [-EXPRESSION, EXPRESSION];
+    return [Math.min(0, Math.floor(TENTH * low) / TENTH), Math.max(TENTH ** -1, Math.ceil(TENTH * high) / TENTH)];
+  });
+}
 
 /** What there is while somebody poses. */
 interface Work {
@@ -95,8 +111,7 @@ export class PoseMode {
       panel.openJoint();
       this.show();
     };
-    const { layer_sizes, num_pose_inputs } = member.avatar.header;
-    const panel = new PosePanel(editor, layer_sizes[0]! - num_pose_inputs, this.actions(member), choose);
+    const panel = new PosePanel(editor, expressionRanges(member.avatar.header), this.actions(member), choose);
     const overlay = new PoseOverlay(editor, this.canvas, () => this.projection(member), choose);
     this.work = { member, editor, overlay, panel };
     this.host.holdView(true);
@@ -178,7 +193,8 @@ export class PoseMode {
       editor.adopt(fromPose(member.skeleton, shown));
     }
     overlay.show();
-    panel.show();
+    const { stats } = host;
+    panel.show(stats && Object.keys(stats.poseDistance).length > 0 ? `Pose: ${poseText(stats)}` : "");
     // not `disabled`: the button would lose the focus
     this.undoButton.setAttribute("aria-disabled", String(!editor.history.canUndo));
     this.redoButton.setAttribute("aria-disabled", String(!editor.history.canRedo));

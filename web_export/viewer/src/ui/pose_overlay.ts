@@ -4,7 +4,10 @@ import { JOINT_NAMES } from "../posing/table";
 import type { Vector } from "../rotation";
 import { h, s } from "./dom";
 import { HANDLES, isEnd, type PoseEditor } from "./pose_editor";
+import { PoseRings } from "./pose_rings";
 import type { Projection } from "./projection";
+
+type Spot = readonly [number, number];
 
 /** A shorter way is a click. */
 const CLICK_PIXELS = 4;
@@ -43,6 +46,7 @@ export class PoseOverlay {
   readonly root = s("svg", { id: "skeleton", role: "group", "aria-label": "Skeleton" });
   private readonly halo = s("path", { class: "halo" });
   private readonly bones = s("path", { class: "bones" });
+  private readonly rings: PoseRings;
   private readonly dots: readonly SVGGElement[];
   private readonly label = h("div", { id: "joint-label", "aria-hidden": "true", hidden: true });
   private at: readonly Vector[] = [];
@@ -59,7 +63,8 @@ export class PoseOverlay {
     this.dots = JOINT_NAMES.map((_, joint) => this.dot(joint));
     // handles lie above joints that only turn, hands and feet above all
     const order = [...this.dots.keys()].sort((a, b) => Number(HANDLES.includes(a)) - Number(HANDLES.includes(b)) || Number(isEnd(a)) - Number(isEnd(b)));
-    this.root.append(this.halo, this.bones, ...order.map((joint) => this.dots[joint]!));
+    this.rings = new PoseRings(editor);
+    this.root.append(this.halo, this.bones, this.rings.root, ...order.map((joint) => this.dots[joint]!));
     this.root.addEventListener("pointerdown", (event) => this.down(event));
     this.root.addEventListener("pointermove", (event) => this.move(event));
     this.root.addEventListener("pointerleave", () => this.hover(-1));
@@ -120,24 +125,32 @@ export class PoseOverlay {
     const projection = this.projection();
     if (!projection || this.dragging || event.button !== 0) return;
     const [x, y] = this.spot(event);
+    const axis = this.rings.axisOf(event.target);
+    if (axis >= 0) return this.grab(event, this.rings.drag(axis, projection, [x, y]));
     const joint = this.nearest([x, y]);
     const [jointX, jointY, depth] = this.at[joint]!;
-    event.preventDefault(); // no selection, no second event of the mouse
     this.dots[joint]!.focus({ preventScroll: true });
     this.chosen(joint);
-    this.root.setPointerCapture(event.pointerId);
     const turnOrMove = HANDLES.includes(joint) ? this.moving(joint, projection, [jointX - x, jointY - y, depth]) : this.turning(joint, projection);
+    this.grab(event, turnOrMove);
+    this.hover(joint);
+  }
+
+  /** The pointer drags from now on; `run` gets its way so far and where it is. */
+  private grab(event: PointerEvent, run: (way: Spot, spot: Spot) => void): void {
+    event.preventDefault(); // no selection, no second event of the mouse
+    this.root.setPointerCapture(event.pointerId);
+    const [x, y] = this.spot(event);
     let isClick = true;
     this.dragging = {
       id: event.pointerId,
       move: (moved) => {
         const [toX, toY] = this.spot(moved);
         isClick &&= Math.hypot(toX - x, toY - y) < CLICK_PIXELS;
-        if (!isClick) turnOrMove([toX - x, toY - y], [toX, toY]);
+        if (!isClick) run([toX - x, toY - y], [toX, toY]);
       },
     };
     this.root.classList.add("dragging");
-    this.hover(joint);
   }
 
   /** The joint follows the pointer in the plane of the picture in which it was grabbed. */
@@ -154,7 +167,7 @@ export class PoseOverlay {
 
   private move(event: PointerEvent): void {
     if (this.dragging?.id === event.pointerId) this.dragging.move(event);
-    else if (!this.dragging && event.pointerType !== "touch") this.hover(this.nearest(this.spot(event)));
+    else if (!this.dragging && event.pointerType !== "touch") this.hover(this.rings.axisOf(event.target) < 0 ? this.nearest(this.spot(event)) : -1);
   }
 
   private up(event: PointerEvent): void {
@@ -199,6 +212,7 @@ export class PoseOverlay {
     const point = ([x, y]: Vector) => `${x.toFixed(1)} ${y.toFixed(1)}`;
     const path = lines.map((joint) => `M${point(at[editor.skeleton.parent[joint]!]!)}L${point(at[joint]!)}`).join("");
     for (const bones of [this.halo, this.bones]) bones.setAttribute("d", path);
+    this.rings.show(projection);
     this.showLabel();
   }
 }

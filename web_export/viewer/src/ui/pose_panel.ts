@@ -18,9 +18,6 @@ const AXES = [
 const PELVIS_AXES = ["Lean", "Turn", "Tilt"] as const;
 const EYES = [jointIndex("left_eye"), jointIndex("right_eye")] as const;
 const JAW = jointIndex("jaw");
-/** Standard deviations of the expression space. */
-const EXPRESSION = 3;
-
 /** A slider with its name and its number. One drag is one gesture: all its values are one step back. */
 class Slider {
   readonly root: HTMLElement;
@@ -86,13 +83,15 @@ export class PosePanel {
   private readonly pages: Readonly<Record<Tab, HTMLElement>>;
   private readonly list = h("select", { "aria-label": "Joint" });
   private readonly axes: readonly Slider[];
+  /** How far the pose is from those of training; empty where the file does not say. */
+  private readonly distance = h("p", { id: "pose-distance", hidden: true });
   private readonly values: (readonly [Slider, () => number])[] = [];
   private shownJoint = -1;
   private tab: Tab = "Joint";
 
   constructor(
     private readonly editor: PoseEditor,
-    expressions: number,
+    expressions: readonly (readonly [number, number])[],
     actions: PoseActions,
     chosen: (joint: number) => void,
   ) {
@@ -107,10 +106,10 @@ export class PosePanel {
     this.pages = {
       Joint: h("div", { class: "page" }, this.list, ...this.axes.map(({ root }) => root)),
       Hands: h("div", { class: "page" }, this.curl("left"), this.curl("right")),
-      Face: h("div", { class: "page" }, ...this.face(), ...Array.from({ length: expressions }, (_, i) => this.expression(i))),
+      Face: h("div", { class: "page" }, ...this.face(), ...expressions.map((range, i) => this.expression(i, range))),
       File: h("div", { class: "page actions" }, ...this.buttons(actions)),
     };
-    this.root.append(this.tabs, ...Object.values(this.pages));
+    this.root.append(this.tabs, ...Object.values(this.pages), this.distance);
     this.openTab(this.tab);
   }
 
@@ -155,9 +154,10 @@ export class PosePanel {
     return [this.angle("Jaw", [JAW], 0), this.angle("Eyes up, down", EYES, 0), this.angle("Eyes left, right", EYES, 1)];
   }
 
-  private expression(i: number): HTMLElement {
+  /** As far as training went: beyond it the avatar makes no new faces. */
+  private expression(i: number, range: readonly [number, number]): HTMLElement {
     const get = () => this.editor.pose.expression[i] ?? 0;
-    return this.slider(`Expression ${i + 1}`, [-EXPRESSION, EXPRESSION], 0.1, plain, get, (value, gesture) => this.editor.setExpression(i, value, gesture));
+    return this.slider(`Expression ${i + 1}`, range, 0.1, plain, get, (value, gesture) => this.editor.setExpression(i, value, gesture));
   }
 
   private buttons({ save, open, copyLink }: PoseActions): HTMLElement[] {
@@ -181,8 +181,10 @@ export class PosePanel {
     this.openTab("Joint");
   }
 
-  /** After every change. */
-  show(): void {
+  /** After every change; `distance` is said below the sliders. */
+  show(distance: string): void {
+    this.distance.hidden = distance === "";
+    this.distance.textContent = distance;
     const { joint } = this.editor;
     if (joint !== this.shownJoint) {
       this.shownJoint = joint;

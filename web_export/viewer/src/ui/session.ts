@@ -7,7 +7,7 @@ import type { Member } from "../member";
 import { loadMotion } from "../motion";
 import { frameOf } from "../pose";
 import { toPose } from "../posing/edited";
-import { decodePose } from "../posing/link";
+import { decodePose, decodeView, encodeView } from "../posing/link";
 import { SceneImpl } from "../scene";
 import type { Host } from "./host";
 import { type Choice, loadChoices, MotionList } from "./motions";
@@ -42,6 +42,8 @@ export interface Wishes extends SceneOptions {
 const EVENTS = ["frame", "ended", "devicelost", "error"] as const;
 /** Start of the fragment of an address that carries a pose. */
 const LINK = "#pose=";
+/** And of the view in it, which may be missing. */
+const VIEW = "&view=";
 const NOT_THERE = "the avatar is not there yet: await `ready` first";
 
 /** Hands a file to the person in front of the page. */
@@ -293,7 +295,9 @@ export class Session implements Host {
 
   async copyLink(pose: string): Promise<boolean> {
     const address = new URL(location.href);
-    address.hash = LINK + pose;
+    const view = this.scene?.view;
+    const isTurned = view && (view.yaw !== 0 || view.pitch !== 0 || view.zoom !== 1);
+    address.hash = LINK + pose + (isTurned ? VIEW + encodeView(view) : "");
     try {
       await navigator.clipboard.writeText(address.href);
       this.listener.said("Link copied");
@@ -320,7 +324,10 @@ export class Session implements Host {
     if (!location.hash.startsWith(LINK)) return undefined;
     try {
       const { skeleton } = this.shownAvatar;
-      this.setPose(frameOf(toPose(skeleton, decodePose(location.hash.slice(LINK.length)))));
+      const [pose, view] = location.hash.slice(LINK.length).split(VIEW) as [string, string | undefined];
+      const camera = view === undefined ? undefined : decodeView(view);
+      this.setPose(frameOf(toPose(skeleton, decodePose(pose))));
+      if (camera) this.setCamera(camera);
       return undefined;
     } catch (error) {
       return asViewerError(error);

@@ -36,7 +36,8 @@ export function rows(stats: Stats): (readonly [string, string])[] {
   ];
 }
 
-function poseText(stats: Stats): string {
+/** Where the pose is beyond those of training, in words. */
+export function poseText(stats: Pick<Stats, "poseDistance">): string {
   const regions = outside(stats).map(([region, degrees]) => `${region} ${Math.round(degrees)}°`);
   return regions.length > 0 ? `outside of training: ${regions.join(", ")}` : "as in training";
 }
