@@ -154,7 +154,8 @@ class MobavatarModel(Model):
         self.trained: tuple[tuple[int, int], Any, list[trained_poses.TrainedRegion]] | None = None
         self.viewer_frame = viewer_controls.frame_slider(len(capture.frames))
         self.viewer_up = viewer_controls.UpDirection(capture.up)
-        self.viewer_pose = PoseControl(self, body.hand_mean.numpy())
+        shaped = body.num_betas if self.config.template_mesh is None else 0
+        self.viewer_pose = PoseControl(self, body.hand_mean.numpy(), shaped)
 
     def _layout(self, body: Body, betas: Tensor) -> Layout:
         """On the body, or on the user's mesh. Where that file is gone, the checkpoint replaces the whole layout."""

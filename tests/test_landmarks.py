@@ -112,7 +112,7 @@ def test_the_mirror_image_gives_the_mirrored_pose() -> None:
     np.testing.assert_allclose(there.pose[1:22], mirrored(here).pose[1:22], atol=0.1)
     back = flipped(flipped(replace(marks, eyes=np.array([[0.1, 0.2], [0.3, 0.4]]))))
     assert (back.body == marks.body).all() and (back.left_hand == marks.left_hand).all()
-    assert back.eyes.tolist() == [[0.1, 0.2], [0.3, 0.4]]
+    assert back.eyes is not None and back.eyes.tolist() == [[0.1, 0.2], [0.3, 0.4]]
 
 
 def test_the_feet_stay_on_the_floor() -> None:
@@ -143,6 +143,7 @@ def test_a_hand_that_was_away_starts_anew() -> None:
     smooth, marks = Smoother(), marks_of(SKELETON, REST, STANDS)
     smooth(marks, 0.0)
     assert smooth(replace(marks, left_hand=None), 0.03).left_hand is None
+    assert marks.left_hand is not None
     far = replace(marks, left_hand=marks.left_hand + 1.0)
     back = smooth(far, 0.06)
     assert (back.left_hand == far.left_hand).all() and back.right_hand is not None

@@ -165,6 +165,26 @@ def test_colours_say_what_they_mean(model: MobavatarModel):
     assert lit[(strongest >= 25) & (strongest < 40)].all()  # the fingers go with their arm
 
 
+def test_another_shape_is_to_look_at_only(model: MobavatarModel, camera: Cameras):
+    control = model.viewer_pose
+    before, rest = model.get_outputs_for_camera(camera)["rgb"], control.skeleton().rest
+    kept = {name: value.clone() for name, value in model.avatar.state_dict().items()}
+    control.shape.set(np.array([2.5, *[0.0] * (len(control.shape.values) - 1)]))
+    assert (model.get_outputs_for_camera(camera)["rgb"] - before).abs().max() > 0.02
+    changed = control.skeleton()
+    assert np.abs(changed.rest - rest).max() > 0.002
+    # bones follow: a wrist that is posed is where the avatar's joint is
+    shaped = control.shape.avatar()
+    G = shaped.joint_transforms(torch.zeros(55, 3), torch.zeros(3))
+    bind = shaped.get_buffer("inverse_bind")
+    at = torch.einsum("jab,jb->ja", G[:, :, :3], torch.linalg.inv(bind)[:, :3, 3]) + G[:, :, 3]
+    np.testing.assert_allclose(at.numpy(), changed.rest, atol=1e-5)
+    assert all(torch.equal(value, kept[name]) for name, value in model.avatar.state_dict().items())
+    control.shape.set(np.zeros(len(control.shape.values)))
+    assert control.shape.avatar() is model.avatar
+    assert torch.equal(model.get_outputs_for_camera(camera)["rgb"], before)
+
+
 def test_losses_are_there_for_the_panel(model: MobavatarModel):
     losses = model.viewer_pose.losses
     assert "l1" in losses and not any(value.requires_grad for value in losses.values())

@@ -25,17 +25,16 @@ class OneEuro:
 
     def __call__(self, x: Float[ndarray, "..."], seconds: float) -> Float[ndarray, "..."]:
         """The smoothed value at a time, which must not go back; the same time again gives the last value."""
-        step = seconds - self._when
-        if self._last is None or self._speed is None or step > FORGET_S:
-            self._last, self._speed, self._when = x.copy(), np.zeros_like(x), seconds
+        last, speed, step = self._last, self._speed, seconds - self._when
+        if last is None or speed is None or step > FORGET_S:
+            self._last, self._speed, self._when = x, np.zeros_like(x), seconds
             return x
         if step <= 0:
-            return self._last
-        share = _share(step, np.full_like(x, SPEED_CUTOFF_HZ))
-        self._speed = self._speed + share * ((x - self._last) / step - self._speed)
-        self._last = self._last + _share(step, MIN_CUTOFF_HZ + BETA * np.abs(self._speed)) * (x - self._last)
-        self._when = seconds
-        return self._last
+            return last
+        speed = speed + _share(step, np.full_like(x, SPEED_CUTOFF_HZ)) * ((x - last) / step - speed)
+        smooth = last + _share(step, MIN_CUTOFF_HZ + BETA * np.abs(speed)) * (x - last)
+        self._last, self._speed, self._when = smooth, speed, seconds
+        return smooth
 
 
 def _share(step: float, cutoff_hz: Float[ndarray, "..."]) -> Float[ndarray, "..."]:

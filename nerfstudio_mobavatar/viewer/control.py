@@ -1,6 +1,7 @@
 """Puts the session, the skeleton and the panel into nerfstudio's viewer, and answers the model's questions."""
 
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from nerfstudio_mobavatar.posing.ik import Skeleton, world_joints
 from .panel import Panel
 from .pointer import Pointer
 from .session import PoseSession
+from .shape import Shape
 from .skeleton import VISER_PER_METRE, SkeletonScene
 from .views import CAPTURED, Views, beside
 
@@ -31,17 +33,23 @@ TRAINING_SHARE = 0.96
 """Of the time while tabs are open and nobody moves anything; nerfstudio's viewer leaves the training nine tenths."""
 
 
+LATE_PLACES = 64
+"""Of a camera that follows the pelvis: two seconds of a motion."""
+
+
 class PoseControl(ViewerControl):
     """nerfstudio finds it as an attribute of the model and calls `_setup` once per viewer. Without a viewer it does
     nothing: `asks` is False."""
 
-    def __init__(self, model: "MobavatarModel", hand_mean: ndarray) -> None:
-        """`hand_mean` [30, 3]: the body's relaxed hands, for motion files without fingers."""
+    def __init__(self, model: "MobavatarModel", hand_mean: ndarray, num_betas: int) -> None:
+        """`hand_mean` [30, 3]: the body's relaxed hands, for motion files without fingers. `num_betas`: see `Shape`."""
         self.model, self.hand_mean = model, hand_mean
         self.session = PoseSession(self.frame_pose)
-        self.views = Views(model)
+        self.shape = Shape(model, num_betas)
+        self.views = Views(model, self.shape)
         self.losses: dict[str, Tensor] = {}
         """Of the last training step, detached."""
+        self._sent: dict[int, deque[ndarray]] = {}
         self.camera: str | None = None
         """Captured camera to compare with; None: the one clicked last."""
         self._viewer: Viewer | None = None
@@ -64,8 +72,8 @@ class PoseControl(ViewerControl):
         self._pointer = Pointer(viewer.viser_server, self._pressed)
 
     def skeleton(self) -> Skeleton:
-        """Rest joints as the model has them now."""
-        rest = self.model.avatar.get_buffer("joint_rest").detach().cpu().numpy().astype(np.float64)
+        """Rest joints as the viewer shows them now."""
+        rest = self.shape.avatar().get_buffer("joint_rest").detach().cpu().numpy().astype(np.float64)
         return Skeleton(rest, self.model.avatar.parents)
 
     def frame_row(self) -> int:
@@ -161,14 +169,28 @@ class PoseControl(ViewerControl):
             if machine is not None and client.camera._state.update_timestamp != 0.0:  # it has said where it looks from
                 machine.action(RenderAction("move", viewer.get_camera_state(client)))
 
+    def set_shape(self, values: ndarray) -> None:
+        """Show the avatar with other shape coefficients (differences from the captured ones)."""
+        self.shape.set(values)
+        self.rerender()
+        self.skeleton_scene.sync()
+
     def move_cameras(self, step: ndarray) -> None:
-        """Move the eye of every tab by `step` metres."""
+        """Move the eye of every tab by `step` metres. A tab tells late where its eye was put: where it stands at one of
+        the last places that it was sent to, the next step starts from the very last one."""
         if self._viewer is None:
             return
-        for client in self._viewer.viser_server.get_clients().values():
-            if client.camera._state.update_timestamp != 0.0:
-                with client.atomic():
-                    client.camera.position = client.camera.position + VISER_PER_METRE * step
+        for number, client in self._viewer.viser_server.get_clients().items():
+            if client.camera._state.update_timestamp == 0.0:
+                continue
+            now, sent = client.camera.position, self._sent.setdefault(number, deque(maxlen=LATE_PLACES))
+            if any(np.allclose(now, place, atol=1e-3) for place in sent):
+                now = sent[-1]
+            else:
+                sent.clear()  # somebody moved it
+            sent.append(now + VISER_PER_METRE * step)
+            with client.atomic():
+                client.camera.position = sent[-1]
 
     def look(self, client: viser.ClientHandle | None) -> None:
         """Turn a tab's eye to the whole person, from the side of the capture's first camera and far enough away."""

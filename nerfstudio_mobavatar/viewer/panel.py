@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 import viser
 from nerfstudio.viewer.viewer import Viewer
 
@@ -20,16 +21,17 @@ from nerfstudio_mobavatar.posing import edit
 from nerfstudio_mobavatar.posing.edit import EditedPose
 from nerfstudio_mobavatar.posing.ik import world_joints
 from nerfstudio_mobavatar.posing.limits import LIMITS, from_angles, rotation_vector
+from nerfstudio_mobavatar.trained_poses import TOLERANCE
 
 from . import files
 from .player import MotionPlayer
+from .shape import RANGE
 from .views import stage_of
 
 if TYPE_CHECKING:
     from .control import PoseControl
 
 SETTLE_SECONDS, STATUS_SECONDS = 0.3, 2.0
-EXPRESSION_RANGE = 3.0
 AXES = "xyz"
 GROUP_OF = {name: group for group, names in edit.GROUPS.items() for name in names}
 
@@ -53,6 +55,9 @@ class Panel:
             self._pose_tab()
         with tabs.add_tab("Face, hands"):
             self._hands_and_face_tab()
+        if len(control.shape.values):
+            with tabs.add_tab("Shape"):
+                self._shape_tab()
         with tabs.add_tab("Motion"):
             self._motion_tab()
         with tabs.add_tab("Files"):
@@ -122,11 +127,33 @@ class Panel:
         self._angle_slider("Eyes up and down", ("left_eye", "right_eye"), 0)
         self._angle_slider("Eyes left and right", ("left_eye", "right_eye"), 1)
         with self._gui.add_folder("Expression"):
-            for i in range(self._control.model.get_buffer("fit_expression").shape[1]):
+            for i, (low, high) in enumerate(self._expression_ranges()):
                 self._slider(
-                    f"Expression {i + 1}", (-EXPRESSION_RANGE, EXPRESSION_RANGE, 0.05),
+                    f"Expression {i + 1}", (low, high, 0.05),
                     lambda e, i=i: float(e.expression[i]), lambda e, v, i=i: _with_expression(e, i, v),
                 )  # fmt: skip
+
+    def _expression_ranges(self) -> list[tuple[float, float]]:
+        """As far as training goes, zero included, in whole tenths: beyond it the avatar makes no new faces."""
+        model = self._control.model
+        seen = model.get_buffer("fit_expression")[model.get_buffer("train_rows")].cpu().numpy().astype(np.float64)
+        low, high = np.floor(10 * seen.min(0)) / 10, np.ceil(10 * seen.max(0)) / 10
+        return [(min(0.0, float(a)), max(0.1, float(b))) for a, b in zip(low, high)]
+
+    def _shape_tab(self) -> None:
+        gui, shape = self._gui, self._control.shape
+        gui.add_markdown("Differences from the captured body. To look at: training, files and exports keep its shape.")
+        sliders = [gui.add_slider(f"Shape {i + 1}", -RANGE, RANGE, 0.1, 0.0) for i in range(len(shape.values))]
+        moved = self._by_hand(lambda: self._control.set_shape(np.array([float(s.value) for s in sliders])))
+
+        def captured() -> None:
+            for slider in sliders:
+                slider.value = 0.0
+            self._control.set_shape(np.zeros(len(sliders)))
+
+        for slider in sliders:
+            slider.on_update(moved)
+        gui.add_button("Captured shape", color="gray").on_click(lambda _: captured())
 
     def _motion_tab(self) -> None:
         gui, frames = self._gui, len(self._control.model.capture.frames)
@@ -152,7 +179,7 @@ class Panel:
         loop = gui.add_checkbox("Loop", True)
         loop.on_update(lambda _: setattr(self.player, "loop", bool(loop.value)))
         self.pin = gui.add_checkbox("Camera follows the pelvis", False)
-        self.pin.on_update(lambda _: setattr(self, "_pelvis", None))
+        self.pin.on_update(lambda _: setattr(self, "_pelvis", self._pelvis_now()))
         self._take_frames()
 
     def _files_tab(self) -> None:
@@ -332,11 +359,14 @@ class Panel:
     def _follow_pelvis(self) -> None:
         if not self.pin.value:
             return
-        edited = self._session.now()
-        at = world_joints(self._control.skeleton(), edited.pose, edited.transl)[1][0]
+        at = self._pelvis_now()
         before, self._pelvis = self._pelvis, at
         if before is not None and not np.allclose(before, at, atol=1e-5):
             self._control.move_cameras(at - before)
+
+    def _pelvis_now(self) -> np.ndarray:
+        edited = self._session.now()
+        return world_joints(self._control.skeleton(), edited.pose, edited.transl)[1][0]
 
     def _say_status(self) -> None:
         state = self._control.training_state()
@@ -345,12 +375,22 @@ class Panel:
         lines = [
             "**Posed by hand**" if by_hand else f"Frame {self._control.frame_row()}",
             f"Step {model.step:,}, {stage_of(model)}",
+            self._beyond() if by_hand else "",
             ", ".join(f"{name} {value:.4f}" for name, value in losses.items()),
             model.pruning_report.describe() if model.pruning_report is not None else "",
         ]
         text = "  \n".join(line for line in lines if line)
         if text != self.status.content:
             self.status.content = text
+
+    def _beyond(self) -> str:
+        """Regions of the body whose pose is unlike any of training, in words."""
+        now, like = self._session.now(), self._control.model.get_buffer("fit_pose")
+        given = (torch.from_numpy(x).to(like) for x in (now.pose, now.expression))
+        distance = self._control.model.pose_distance(*given)
+        far = sorted(((d, name) for name, d in distance.items() if d > TOLERANCE), reverse=True)
+        found = ", ".join(f"{name} {np.degrees(d):.0f}°" for d, name in far)
+        return f"Beyond training: {found}" if found else "Within what training saw"
 
     def _status_loop(self) -> None:
         while not self._stopped.wait(STATUS_SECONDS):

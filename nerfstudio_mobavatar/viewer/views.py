@@ -14,6 +14,7 @@ from nerfstudio_mobavatar.gaussians import PosedGaussians
 from nerfstudio_mobavatar.render import Rendered, rasterize
 
 from . import colours
+from .shape import Shape
 
 if TYPE_CHECKING:
     from nerfstudio_mobavatar.model import MobavatarModel
@@ -43,8 +44,8 @@ class View:
 class Views:
     """Draws one model's avatar for the viewer."""
 
-    def __init__(self, model: "MobavatarModel") -> None:
-        self._model = model
+    def __init__(self, model: "MobavatarModel", shape: Shape) -> None:
+        self._model, self._shape = model, shape
         self._before: Avatar | None = None
 
     @torch.no_grad()
@@ -59,7 +60,7 @@ class Views:
         """The avatar in a pose, as evaluation and exported files draw it, over white. One camera, OpenCV axes."""
         model = self._model
         inputs = model.safe_inputs(pose[0], pose[2]) if model.config.pose_safety else None
-        posed = model.avatar(*pose, model.config.correctives, inputs=inputs)
+        posed = self._shape.avatar()(*pose, model.config.correctives, inputs=inputs)
         white = torch.ones(3, device=T_cam_world.device)
 
         def draw(gaussians: PosedGaussians) -> Rendered:
@@ -76,7 +77,7 @@ class Views:
 
     def _picture(self, name: str, view: View) -> Float[Tensor, "h w 3"]:
         if name == "without correctives":
-            return view.draw(self._model.avatar(*view.pose, False).gaussians).rgb[0]
+            return view.draw(self._shape.avatar()(*view.pose, False).gaussians).rgb[0]
         if name == BEFORE_PRUNING:
             if self._before is None:
                 return view.outputs["rgb"]
