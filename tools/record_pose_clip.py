@@ -81,6 +81,17 @@ class Recorder:
         self.go(self.middle(f"[data-joint={name}] .dot"))
         self.drag(way, steps)
 
+    def ring(self, way: tuple[float, float]) -> None:
+        """Turns the chosen joint by the ring that faces the viewer most."""
+        place = """(rings) => {
+            const ring = rings.reduce((best, e) => (Number(e.style.opacity) > Number(best.style.opacity) ? e : best));
+            const box = ring.ownerSVGElement.getBoundingClientRect();
+            const { x, y } = ring.getPointAtLength(0.85 * ring.getTotalLength());
+            return [box.x + x, box.y + y];
+        }"""
+        self.go(np.array(self.page.locator(".ring").evaluate_all(place)))
+        self.drag(way, 6)
+
     def click(self, selector: str) -> None:
         self.go(self.middle(selector))
         self.page.mouse.down()
@@ -116,7 +127,11 @@ def script(recorder: Recorder) -> None:
     recorder.slide("Left fist", 1.0)
     recorder.click(tab.format("Face"))
     recorder.slide("Jaw", 0.8)
+    recorder.slide("Expression 1", 0.9)
     recorder.click("#pose-mirror")
+    recorder.go(recorder.middle("[data-joint=right_wrist] .dot"))
+    recorder.click("[data-joint=right_wrist] .dot")
+    recorder.ring((26, -30))
     recorder.go(np.array([120.0, 160.0]))
     recorder.drag((110, -8), 6)
     recorder.click("#pose-undo")

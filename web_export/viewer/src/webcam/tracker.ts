@@ -61,7 +61,8 @@ export class Tracker {
       );
     } catch (error) {
       for (const landmarker of opened) landmarker.close();
-      throw new TrackerError(`MediaPipe does not start: ${(error as Error).message ?? error}; ${HELP}`);
+      const [reason] = String((error as Error).message ?? error).split("===");
+      throw new TrackerError(`MediaPipe does not start: ${reason!.trim()}; ${HELP}`);
     }
   }
 
