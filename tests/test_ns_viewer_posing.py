@@ -221,6 +221,7 @@ def test_from_gizmo_to_exported_page(running: Running, tab: Page, chrome: Browse
     wait(lambda: rows.add(control.panel.player.row) or len(rows) > 2, "the motion to play")
     tab.get_by_role("button", name="Pause", exact=True).click()
     wait(lambda: not control.panel.player.playing and control.panel.player.join(1.0), "the motion to stop")
+    tab.wait_for_timeout(500)  # sliders that were set have answered
     moved = lambda: running.clients()[0].camera.position - eye - VISER_PER_METRE * (joints(running)[0] - pelvis)  # noqa: E731
     wait(lambda: np.abs(moved()).max() < 1e-3, "the camera to follow the pelvis")
     tab.get_by_label("Camera follows the pelvis").uncheck()

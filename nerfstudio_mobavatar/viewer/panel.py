@@ -6,6 +6,7 @@ tabs would answer each other for ever. Sliders follow a drag once it rests.
 
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ from .views import stage_of
 if TYPE_CHECKING:
     from .control import PoseControl
 
-SETTLE_SECONDS, STATUS_SECONDS = 0.3, 2.0
+SETTLE_SECONDS, STATUS_SECONDS, ECHO_SECONDS = 0.3, 2.0, 5.0
 AXES = "xyz"
 GROUP_OF = {name: group for group, names in edit.GROUPS.items() for name in names}
 
@@ -45,7 +46,8 @@ class Panel:
         self._settling: threading.Timer | None = None
         self._sliders: list[tuple[Any, Callable[[EditedPose], float]]] = []
         self._pelvis: np.ndarray | None = None
-        self._told: dict[int, float] = {}
+        self._told: dict[int, list[tuple[float, float]]] = {}
+        """By slider: values that tabs have not answered yet, and when they were told."""
         self.player = MotionPlayer(self._session, lambda: bool(self._server.get_clients()), self._played)
         # above nerfstudio's own tabs, below its line of numbers
         with self._gui.add_folder("Avatar", order=viewer.stats_markdown.order + 0.5):
@@ -398,12 +400,22 @@ class Panel:
                 self._say_status()
 
     def _tell(self, handle: Any, value: float | int) -> None:
-        """Set a slider. Browsers answer with the same value, later: that is no hand's doing."""
-        self._told[id(handle)] = value
+        """Set a slider. Every tab answers with the same value, later: that is no hand's doing."""
+        moment = time.monotonic()
+        with self._slider_lock:
+            self._told.setdefault(id(handle), []).extend([(value, moment)] * len(self._server.get_clients()))
         handle.value = value
 
     def _is_echo(self, handle: Any) -> bool:
-        return self._told.get(id(handle)) == handle.value
+        """Whether a value is a tab's answer. A motion sets its slider faster than tabs answer: older values count."""
+        since = time.monotonic() - ECHO_SECONDS
+        with self._slider_lock:
+            waiting = [(value, moment) for value, moment in self._told.get(id(handle), []) if moment > since]
+            found = next((answer for answer in waiting if answer[0] == handle.value), None)
+            if found is not None:
+                waiting.remove(found)
+            self._told[id(handle)] = waiting
+        return found is not None
 
     def _by_hand(self, action: Callable[[], Any]) -> Callable[[viser.GuiEvent], None]:
         """A callback for what a browser did, not for what the server set."""
