@@ -62,20 +62,22 @@ class Running:
         return list(self.viewer.viser_server.get_clients().values())
 
 
-def wait(condition: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + WAIT_S
+def wait(condition: Callable[[], Any], what: str, seconds: float = WAIT_S) -> None:
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited in vain: {what}"
         time.sleep(0.05)
 
 
 @contextmanager
-def training(data: Path, output: Path) -> Iterator[Running]:
-    """Pruned after four steps, then on and on until the context ends. Pictures are sent without loss."""
+def training(data: Path, output: Path, gaussians: int = 100, prune_step: int = 4) -> Iterator[Running]:
+    """Pruned early, then on and on until the context ends. Pictures are sent without loss."""
     config = tiny_config(data, output, 1_000_000)
     config.vis, config.steps_per_save = "viewer", 1_000_000
     settings: Any = config.pipeline.model
-    settings.prune_fraction = 4 / 1_000_000
+    settings.prune_fraction = prune_step / 1_000_000
+    settings.warmup_fraction = 0.25 * settings.prune_fraction
+    settings.avatar.num_gaussians, settings.avatar.num_nodes = gaussians, gaussians // 5
     settings.losses.perceptual_weight = 0
     config.viewer.websocket_port, config.viewer.websocket_host = free_port(), "127.0.0.1"
     config.viewer.max_num_display_images, config.viewer.image_format = 2, "png"
