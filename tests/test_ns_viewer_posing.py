@@ -5,21 +5,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nerfstudio.viewer.utils import get_camera
 from playwright.sync_api import Browser, Page
+from scipy.spatial.transform import Rotation
 
+from nerfstudio_mobavatar.model import opencv_cameras
 from nerfstudio_mobavatar.motion import pose_json
 from nerfstudio_mobavatar.motion.joint_names import INDEX
-from nerfstudio_mobavatar.posing.edit import degrees_of
-from nerfstudio_mobavatar.posing.ik import LIMBS
-from nerfstudio_mobavatar.viewer.session import GESTURE_SECONDS
+from nerfstudio_mobavatar.posing.edit import degrees_of, turned
+from nerfstudio_mobavatar.posing.ik import LIMBS, world_joints
+from nerfstudio_mobavatar.posing.limits import conjugate, multiply, quaternion, rotation_vector
+from nerfstudio_mobavatar.viewer.session import GESTURE_SECONDS, same
 from nerfstudio_mobavatar.viewer.skeleton import VISER_PER_METRE
+from nerfstudio_mobavatar.web_export.export import write_bundle
+from nerfstudio_mobavatar.web_export.quality import Precisely
 
-from .browser import NO_CHROMIUM, browser, chromium
+from . import renderers
+from .browser import NO_CHROMIUM, avatar_page, browser, chromium, serve
 from .viewer_training import (
     FLAGS,
     HEIGHT,
     WIDTH,
     Running,
+    at_rest,
     drag,
     fill,
     joints,
@@ -27,7 +35,10 @@ from .viewer_training import (
     open_tab,
     training,
     wait,
-)
+)  # fmt: skip
+
+RING_M = 0.65 * 2.5 / VISER_PER_METRE
+"""Radius of the rings that viser's page draws for a gizmo of scale 2.5."""
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason=NO_CHROMIUM)
 
@@ -147,3 +158,142 @@ def test_expressions_motions_and_files(running: Running, tab: Page, tmp_path: Pa
     fill(tab, "Pose file", tmp_path / "none.pose.json")
     tab.get_by_role("button", name="Load pose", exact=True).click()
     tab.get_by_text("Not done").wait_for()
+
+
+def ring_drag(running: Running, degrees: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two points (metres) of the gizmo's ring that faces the camera most, `degrees` apart, and the ring's axis."""
+    scene, camera = running.model.viewer_pose.skeleton_scene, running.clients()[0].camera
+    R = Rotation.from_quat(np.asarray(scene.gizmo.wxyz)[[1, 2, 3, 0]]).as_matrix()
+    centre = np.asarray(scene.gizmo.position) / VISER_PER_METRE
+    towards = camera.position / VISER_PER_METRE - centre
+    k = int(np.abs(R.T @ towards).argmax())
+    u, v = R[:, (k + 1) % 3], R[:, (k + 2) % 3]  # the ring is a quarter: between the two other axes
+    at = lambda angle: centre + RING_M * (np.cos(np.radians(angle)) * u + np.sin(np.radians(angle)) * v)  # noqa: E731
+    return at(45.0), at(45.0 + degrees), R[:, k]
+
+
+def test_from_gizmo_to_exported_page(running: Running, tab: Page, chrome: Browser, tmp_path: Path):
+    """An elbow by its ring, a wrist by its arrow, a smile, a motion, saved and opened on the exported page: one
+    picture."""
+    control, session = running.model.viewer_pose, running.session
+    tab.get_by_role("tab", name="Pose", exact=True).click()
+    tab.get_by_role("button", name="Rest", exact=True).click()
+    tab.get_by_label("Skeleton").check()
+    tab.get_by_label("Drag hands and feet").uncheck()
+    control.look(running.clients()[0])
+    tab.wait_for_timeout(800)
+    fill(tab, "right elbow y" if control.panel._joint == INDEX["right_elbow"] else "left elbow y", 0)
+
+    # click a joint: it gets the gizmo and the sliders
+    tab.mouse.click(*on_screen(running, tab, joints(running)[INDEX["right_elbow"]]))
+    wait(lambda: control.skeleton_scene.joint == INDEX["right_elbow"], "the elbow to be chosen")
+    wait(lambda: control.panel.joint.value == "right_elbow", "the panel to follow")
+    tab.get_by_text("right elbow y").wait_for()
+
+    # turn it by its ring, as far as its range lets it
+    tab.wait_for_timeout(800)
+    before = session.now()
+    q = world_joints(control.skeleton(), before.pose, before.transl)[0][INDEX["right_elbow"]]
+    sign = max((-1.0, 1.0), key=lambda s: bend(running, ring_drag(running, 35 * s), q))
+    start, end, axis = ring_drag(running, 35 * sign)
+    wanted = bend(running, (start, end, axis), q)
+    drag(tab, on_screen(running, tab, start), on_screen(running, tab, end))
+    turned_by = lambda: np.degrees(np.linalg.norm(session.now().pose - before.pose))  # noqa: E731
+    wait(lambda: turned_by() > 10, "the elbow to turn")
+    tab.wait_for_timeout(500)
+    assert abs(turned_by() - wanted) < 8, (turned_by(), wanted)
+    changed = np.abs(session.now().pose - before.pose).max(1) > 1e-6
+    assert list(np.flatnonzero(changed)) == [INDEX["right_elbow"]]
+
+    # a wrist by its arrow
+    tab.get_by_label("Skeleton").uncheck()
+    tab.get_by_label("Drag hands and feet").check()
+    tab.wait_for_timeout(800)
+    wrist, up = joints(running)[INDEX["left_wrist"]], np.array([0.0, 1.0, 0.0])
+    drag(tab, on_screen(running, tab, wrist + 0.1 * up), on_screen(running, tab, wrist + 0.2 * up))
+    wait(lambda: (joints(running)[INDEX["left_wrist"]] - wrist)[1] > 0.05, "the wrist to rise")
+
+    tab.get_by_role("tab", name="Face, hands").click()
+    smile = seen_expression(running, 1)
+    fill(tab, "Expression 2", smile)
+    wait(lambda: session.now().expression[1] == smile, "the expression")
+    shown = session.now()
+
+    # the motion plays over it, and undo brings the pose back
+    tab.get_by_role("tab", name="Motion").click()
+    tab.get_by_label("Camera follows the pelvis").check()
+    eye, pelvis = running.clients()[0].camera.position, joints(running)[0]
+    tab.get_by_role("button", name="Play", exact=True).click()
+    rows: set[int] = set()
+    wait(lambda: rows.add(control.panel.player.row) or len(rows) > 2, "the motion to play")
+    tab.get_by_role("button", name="Pause", exact=True).click()
+    wait(lambda: not control.panel.player.playing and control.panel.player.join(1.0), "the motion to stop")
+    tab.wait_for_timeout(500)  # sliders that were set have answered
+    moved = lambda: running.clients()[0].camera.position - eye - VISER_PER_METRE * (joints(running)[0] - pelvis)  # noqa: E731
+    wait(lambda: np.abs(moved()).max() < 1e-3, "the camera to follow the pelvis")
+    tab.get_by_label("Camera follows the pelvis").uncheck()
+    tab.get_by_role("tab", name="Pose", exact=True).click()
+    tab.get_by_role("button", name="Undo", exact=True).click()
+    wait(lambda: same(session.now(), shown), "the pose from before the motion")
+    tab.get_by_role("button", name="Redo", exact=True).click()
+    wait(lambda: not same(session.now(), shown), "the motion's again")
+    tab.get_by_role("button", name="Undo", exact=True).click()
+    tab.get_by_label("Drag hands and feet").uncheck()
+
+    # down to the browser's machine, and up again
+    tab.get_by_role("tab", name="Files").click()
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="Download pose").click()
+    path = tmp_path / "downloaded.pose.json"
+    download.value.save_as(path)
+    session.follow_frames()
+    with tab.expect_file_chooser() as chooser:
+        tab.get_by_role("button", name="Upload pose").click()
+    chooser.value.set_files(path)
+    wait(lambda: np.abs(session.now().pose[1:] - shown.pose[1:]).max() < 2e-5, "the upload")
+    np.testing.assert_allclose(session.now().expression, shown.expression, atol=1e-4)
+
+    # the same avatar, exported while the training waits
+    tab.get_by_role("button", name="Pause Training").click()
+    wait(lambda: running.trainer.training_state == "paused", "the training to pause")
+    camera = running.clients()[0].camera
+    camera.position = camera.position + np.array([1.0, 1.5, 0.5])  # told to the tab, which tells where it looks from
+    picture = at_rest(running, tab)
+    height, width = picture.shape[:2]
+    state = running.viewer.get_camera_state(running.clients()[0])
+    T, K, *_ = opencv_cameras(get_camera(state, height, width), "cpu")
+    folder = tmp_path / "page"
+    with running.trainer.train_lock:
+        write_bundle(running.model.eval(), folder, 64, precisely=Precisely("high"))
+        running.model.train()
+    with serve(folder) as url, avatar_page(chrome, url, 900, 700) as page:
+        page.wait_ready()
+        page.page.keyboard.press("e")
+        page.page.check("#pose-panel input[value=File]", force=True)
+        with page.page.expect_file_chooser() as chooser:
+            page.page.click("#open-pose")
+        chooser.value.set_files(path)
+        page.page.wait_for_selector("#pose-undo[aria-disabled=false]")
+        page.look(T[0].numpy(), K[0].numpy(), width, height)
+        drawn = page.read_pixels(width, height, (1, 1, 1))[..., :3]
+    crop = renderers.person_crop(255 - picture)
+    found = renderers.psnr(picture[crop], drawn[crop])
+    assert found >= 35, f"viewer and page differ: {found:.1f} dB"
+    assert renderers.psnr(picture[crop], np.full_like(picture[crop], 255)) < 25, "there is nobody to be seen"
+
+    tab.get_by_role("button", name="Resume Training").click()
+    step = running.steps[-1]
+    wait(lambda: running.steps[-1] > step + 2, "the training to go on")
+
+
+def bend(running: Running, ring: tuple[np.ndarray, np.ndarray, np.ndarray], q: np.ndarray) -> float:
+    """Degrees by which the right elbow turns where its gizmo turns from `ring`'s first point to its second."""
+    start, end, axis = ring
+    centre = np.asarray(running.model.viewer_pose.skeleton_scene.gizmo.position) / VISER_PER_METRE
+    a, b = start - centre, end - centre
+    angle = np.arctan2(np.cross(a, b) @ axis, a @ b)
+    now, skeleton = running.session.now(), running.model.viewer_pose.skeleton()
+    up = world_joints(skeleton, now.pose, now.transl)[0][skeleton.parents[INDEX["right_elbow"]]]
+    local = multiply(conjugate(up), multiply(quaternion(angle * axis), q))
+    after = turned(now, INDEX["right_elbow"], rotation_vector(local))
+    return float(np.degrees(np.linalg.norm(after.pose - now.pose)))

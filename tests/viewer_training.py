@@ -154,13 +154,6 @@ def fill(page: Page, label: str, value: object) -> None:
     page.get_by_text(label, exact=True).locator(f"xpath=ancestor::*[.//{box}][1]//{box}").fill(str(value))
 
 
-def choose(page: Page, label: str, value: str) -> None:
-    """Take an entry of a labelled list of the panel."""
-    box = "input[not(@type='hidden')]"
-    page.get_by_text(label, exact=True).locator(f"xpath=ancestor::*[.//{box}][1]//{box}").click()
-    page.get_by_role("option", name=value, exact=True).click()
-
-
 def on_screen(running: Running, page: Page, point_m: np.ndarray) -> tuple[float, float]:
     """Pixel of a world point in the tab."""
     camera = running.clients()[0].camera

@@ -18,7 +18,7 @@ from playwright.sync_api import Page
 from nerfstudio_mobavatar.motion.joint_names import INDEX
 from tests.browser import avatar_page, browser, serve
 from tests.fixtures import make_mini_capture
-from tests.viewer_training import FLAGS, Running, choose, drag, fill, joints, on_screen, open_tab, training, wait
+from tests.viewer_training import FLAGS, Running, drag, fill, joints, on_screen, open_tab, training, wait
 
 ROOT = Path(__file__).parents[1]
 
@@ -67,7 +67,6 @@ class Shots:
                 self._save(tab.page, "page-rings")
 
     def _viewer(self, running: Running, page: Page) -> None:
-        control = running.model.viewer_pose
         page.get_by_label("Skeleton").check()
         page.mouse.click(*on_screen(running, page, joints(running)[INDEX["left_elbow"]]))
         page.wait_for_timeout(1500)
@@ -92,12 +91,6 @@ class Shots:
                 page.get_by_role("button", name="Pause", exact=True).click()
             page.wait_for_timeout(2500)
             self._save(page, tab.split(",")[0].lower())
-        control.set_shape(np.zeros(len(control.shape.values)))
-        page.get_by_role("tab", name="Control").click()
-        for name in ("parts", "captured beside rendered"):
-            choose(page, "Output type", name)
-            page.wait_for_timeout(3000)
-            self._save(page, name.split()[0])
 
     def _save(self, page: Page, name: str) -> None:
         data = np.frombuffer(page.screenshot(), np.uint8)
