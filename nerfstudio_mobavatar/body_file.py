@@ -155,7 +155,7 @@ def _check(path: Path, arrays: dict[str, ndarray], found: list[str]) -> None:
 
 
 def _check_shapes(path: Path, arrays: dict[str, ndarray], remedy: str) -> None:
-    v = arrays["v_template"].shape[0]
+    v = np.atleast_1d(arrays["v_template"]).shape[0]
     expected: dict[str, tuple[int | None, ...]] = {
         "v_template": (v, 3), "f": (None, 3), "weights": (v, NUM_JOINTS), "J_regressor": (NUM_JOINTS, v),
         "shapedirs": (v, 3, None), "posedirs": (v, 3, 9 * (NUM_JOINTS - 1)), "kintree_table": (2, NUM_JOINTS),
@@ -171,8 +171,9 @@ def _check_shapes(path: Path, arrays: dict[str, ndarray], remedy: str) -> None:
             f"{path}: 'shapedirs' has {arrays['shapedirs'].shape[2]} columns, expected more than 10 (shape, then "
             f"expression). {remedy}"
         )
-    if arrays["f"].min() < 0 or arrays["f"].max() >= v:
-        raise BodyFileError(f"{path}: 'f' names vertex {arrays['f'].max()} of {v}. {remedy}")
+    if arrays["f"].size == 0 or arrays["f"].min() < 0 or arrays["f"].max() >= v:
+        found = f"names vertex {arrays['f'].max()} of {v}" if arrays["f"].size else "has no triangles"
+        raise BodyFileError(f"{path}: 'f' {found}. {remedy}")
     parents = arrays["kintree_table"][0, 1:].astype(np.int64)
     if (parents < 0).any() or (parents >= np.arange(1, NUM_JOINTS)).any():
         raise BodyFileError(f"{path}: 'kintree_table' does not list parents before children. {remedy}")

@@ -35,6 +35,7 @@ def size_in(stream: Any) -> tuple[int, int]:
     start = stream.read(24)
     if start.startswith(PNG) and start[12:16] == b"IHDR" and len(start) == 24:
         width, height = int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
+        _check_chunks(stream)
     elif start.startswith(JPEG):
         stream.seek(2)
         width, height = _jpeg_size(stream)
@@ -43,6 +44,21 @@ def size_in(stream: Any) -> tuple[int, int]:
     if width < 1 or height < 1 or width * height > MOST_PIXELS:
         raise NotPlainError(f"that it cannot be read (it claims {width}x{height} pixels)")
     return width, height
+
+
+def _check_chunks(stream: Any) -> None:
+    """Decoders set memory aside for the length of a PNG's chunk before they read it, and for its animation."""
+    end = stream.seek(0, 2)
+    at = len(PNG)
+    for _ in range(MOST_SEGMENTS):
+        stream.seek(at)
+        head = stream.read(8)
+        at += 12 + int.from_bytes(head[:4], "big")
+        if at > end or len(head) < 8 or head[4:] == b"acTL":
+            raise NotPlainError("that it cannot be read (a PNG that is cut off, or moves)")
+        if head[4:] == b"IEND":
+            return
+    raise NotPlainError("that it cannot be read (a PNG without an end)")
 
 
 def _jpeg_size(stream: Any) -> tuple[int, int]:

@@ -7,6 +7,7 @@ shells, non-manifold edges. What a mesh must be: metres, the capture's axes, aro
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import permutations, product
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def read_triangles(path: Path) -> tuple[Float[ndarray, "v 3"], Int[ndarray, "f 3
         if path.suffix.lower() == ".glb":
             _check_glb(path)
         # as a stream, without a resolver: a mesh may name other files (materials, pictures), which stay closed
-        with path.open("rb") as stream:
+        with BytesIO(path.read_bytes()) as stream:
             scene = trimesh.load_scene(stream, file_type=path.suffix[1:].lower(), process=False, skip_materials=True)
         points = sum(len(part.vertices) for part in scene.geometry.values() if hasattr(part, "vertices"))
         loaded = scene.to_mesh()
@@ -92,11 +93,10 @@ def read_triangles(path: Path) -> tuple[Float[ndarray, "v 3"], Int[ndarray, "f 3
 
 def _check_glb(path: Path) -> None:
     """trimesh sets memory aside for as many numbers as a glTF's accessors claim. Raises anything for a damaged file."""
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(16)[12:16], "little")
-        document = json.loads(stream.read(4 + length)[4:])
+    content = path.read_bytes()
+    document = json.loads(content[20 : 20 + int.from_bytes(content[12:16], "little")])
     counts = [accessor["count"] for accessor in document.get("accessors", [])]
-    if not all(type(count) is int and count >= 0 for count in counts) or sum(counts) > path.stat().st_size:
+    if not all(type(count) is int and count >= 0 for count in counts) or sum(counts) > len(content):
         raise ValueError("it claims more numbers than it has bytes")
 
 

@@ -21,10 +21,12 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="li
 
 
 def test_no_reader_fails() -> None:
-    found = runner.run(TARGETS, executions=4000, jobs=1, seed=1, keep=None)
+    """All readers of single files, and one whole capture: making the others takes longer than reading them."""
+    chosen = [t for t in TARGETS if not t.name.startswith("capture_") or t.name == "capture_avatarrex"]
+    found = runner.run(chosen, executions=1500, jobs=1, seed=1, keep=None)
     assert not found.failures
-    assert found.executions.keys() == {target.name for target in TARGETS}
-    assert min(found.executions.values()) >= 5 and sum(found.executions.values()) > 3900
+    assert found.executions.keys() == {target.name for target in chosen}
+    assert min(found.executions.values()) >= 5 and sum(found.executions.values()) > 1400
 
 
 def crash(_: Path) -> None:

@@ -19,13 +19,13 @@ def resample(raw: RawMotion, fps: float, target_fps: float) -> RawMotion:
     has_gaps = not np.array_equal(frames, np.arange(len(frames)))
     if len(frames) == 1 or (not has_gaps and np.isclose(fps, target_fps, rtol=1e-4)):
         return replace(raw, frame=None)
-    count = int(np.floor(frames[-1] / fps * target_fps + 1e-6)) + 1
-    if count > MAX_FRAMES:
+    length = np.floor(frames[-1] / fps * target_fps + 1e-6) + 1
+    if not length <= MAX_FRAMES:
         raise MotionError(
             f"expected at most {MAX_FRAMES} frames, found that {frames[-1] / fps:.0f} s at {target_fps:g} frames a "
             "second are more. Check --fps, or lower --target-fps."
         )
-    at = np.minimum(np.arange(count) * fps / target_fps, frames[-1])
+    at = np.minimum(np.arange(int(length)) * fps / target_fps, frames[-1])
     return replace(
         raw,
         pose=np.stack([_turn(frames, raw.pose[:, j], at) for j in range(raw.pose.shape[1])], 1),

@@ -2,6 +2,7 @@
 
 python -m tests.fuzz run --executions 1000000 --jobs 24 --seed 1 --keep DIR
 python -m tests.fuzz make DIR                  sound files, for --sound DIR on a machine that cannot make them
+python -m tests.fuzz record RESULT.json ...    the sum of runs with --result, into tests/bench/results/reliability.json
 python -m tests.fuzz again READER FILE         one kept file, with its stack trace
 python -m tests.fuzz guided READER --runs N    guided by coverage (needs atheris)
 """
@@ -11,8 +12,11 @@ import json
 import sys
 import time
 import warnings
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
+from tests.bench.common import device_name, write
 from tests.fuzz import runner
 from tests.fuzz.targets import BY_NAME, TARGETS
 
@@ -32,6 +36,7 @@ def main() -> None:
         "--result", type=Path, help="JSON file for the counts; by default tests/bench/results/reliability.json"
     )
     run.add_argument("--sound", type=Path, help="sound files that 'make' wrote")
+    commands.add_parser("record").add_argument("results", type=Path, nargs="+")
     commands.add_parser("make").add_argument("folder", type=Path)
     again = commands.add_parser("again")
     again.add_argument("reader", choices=BY_NAME)
@@ -43,6 +48,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.command == "again":
         runner.again(BY_NAME[args.reader], args.file)
+    elif args.command == "record":
+        _record([json.loads(path.read_text()) for path in args.results])
     elif args.command == "make":
         runner.make_cases(args.folder, TARGETS)
     elif args.command == "guided":
@@ -63,10 +70,34 @@ def _run(args: argparse.Namespace) -> None:
         print(f"FAIL {known['count']:>6} x {kind}: {known['text'][:300]}")
     total = sum(found.executions.values())
     print(f"{total} executions in {time.monotonic() - started:.0f} s, {len(found.failures)} kinds of failures")
-    values = {"executions": dict(sorted(found.executions.items())), "failures": found.failures, "seed": args.seed}
+    values = {
+        "executions": dict(sorted(found.executions.items())),
+        "failures": found.failures,
+        "device": device_name("cpu"),
+        "command": f"python -m tests.fuzz run --executions {total} --jobs {args.jobs} --seed {args.seed}",
+    }
     if args.result is not None:
         args.result.write_text(json.dumps(values, indent=1) + "\n")
+    else:
+        _record([values])
     sys.exit(bool(found.failures))
+
+
+def _record(results: list[dict[str, Any]]) -> None:
+    """Counts of all runs together, by reader; failures that are open."""
+    executions = Counter[str]()
+    for result in results:
+        executions.update(result["executions"])
+    write(
+        "reliability",
+        {
+            "fuzz_executions": dict(sorted(executions.items())),
+            "fuzz_executions_total": sum(executions.values()),
+            "fuzz_open": len({kind for result in results for kind in result["failures"]}),
+            "fuzz_device": "; ".join(sorted({result["device"] for result in results})),
+            "fuzz_command": "; ".join(result["command"] for result in results),
+        },
+    )
 
 
 if __name__ == "__main__":

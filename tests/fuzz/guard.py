@@ -5,6 +5,8 @@ time, more than `MAX_MB` of memory, and any of what Python's audit events report
 a file written or removed, a socket, a process, code executed, a module imported.
 """
 
+import collections
+import dataclasses
 import os
 import resource
 import signal
@@ -39,6 +41,10 @@ INSTALLED = tuple(
     for folder in {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(Path(__file__).parents[2])}
 )
 """Libraries and this project: read (lazily imported, shipped data), never as the file says."""
+
+
+CLASS_MAKERS = (collections.__file__, dataclasses.__file__)
+"""They run code of their own, with names that a module gives."""
 
 
 class TooLongError(BaseException):
@@ -150,10 +156,11 @@ class Guard:
 
     def _is_library(self, event: str, args: tuple[Any, ...]) -> bool:
         """A library's module that is imported lazily: its code is read and run."""
+        caller = sys._getframe(2).f_code.co_filename
         if event == "exec":
             name = getattr(args[0], "co_filename", "")
-            return name.startswith(("<frozen", *INSTALLED))
-        return event == "marshal.loads" and "importlib" in sys._getframe(2).f_code.co_filename
+            return name.startswith(("<frozen", *INSTALLED)) or caller in CLASS_MAKERS
+        return event == "marshal.loads" and "importlib" in caller
 
 
 def _causes(error: BaseException) -> list[BaseException]:
