@@ -21,7 +21,7 @@ from nerfstudio_mobavatar.plain_data import DAMAGE
 
 from . import pose_binary
 from .load import read_json
-from .types import MAX_FPS, MAX_FRAMES, Motion, MotionError, PoseRow, RawMotion, Rig, pad_expression
+from .types import MAX_FPS, MAX_FRAMES, MAX_NUMBER, Motion, MotionError, PoseRow, RawMotion, Rig, pad_expression
 
 INDEX = "motions.json"
 ENDINGS = (".pose.json", pose_binary.ENDING)
@@ -91,6 +91,11 @@ def read(path: Path, rig: Rig) -> RawMotion:
     Rh = np.stack([row.Rh for row in rows])
     if not np.isfinite(Rh).all() or np.abs(Rh @ Rh.transpose(0, 2, 1) - np.eye(3)).max() > 0.01:
         raise MotionError(f"{path}: expected rotations in Rh, found matrices that are none. Export it again.")
+    bad = np.flatnonzero(~(np.abs(pose) < MAX_NUMBER).all((1, 2)))  # NaN is not below it
+    if len(bad):
+        raise MotionError(
+            f"{path}: expected finite numbers, found others in the pose of frame {bad[0]}. Export it again."
+        )
     root = Rotation.from_matrix(Rh)
     pelvis = root.apply(rig.joint_rest[0]) + np.stack([row.Th for row in rows])
     pose[:, 0] = (root * Rotation.from_rotvec(pose[:, 0])).as_rotvec()

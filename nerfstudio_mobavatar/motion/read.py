@@ -11,11 +11,9 @@ from nerfstudio_mobavatar.plain_data import damage_as
 from . import amass, axes, bvh, emage, gvhmr, pose_json, smpler_x, smplx_params, tram, wham
 from .load import npz_arrays, pickle_content, pt_content
 from .resample import resample
-from .types import METRES, FormatName, Motion, MotionError, MotionOptions, MotionReport, RawMotion, Rig
+from .types import MAX_NUMBER, METRES, FormatName, Motion, MotionError, MotionOptions, MotionReport, RawMotion, Rig
 
 DEFAULTS = MotionOptions()
-MAX_NUMBER = 1e8
-"""Radians, or units of length: further than anybody turns or walks, near enough to calculate with."""
 _SUFFIXES = ".npz, .npy, .pkl, .pt, .bvh, .pose.json, .pose.bin, or SMPLer-X's folder"
 
 

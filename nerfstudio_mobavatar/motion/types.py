@@ -19,6 +19,8 @@ METRES: dict[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 MAX_FRAMES = 200_000
 """Two hours at 30 frames a second; more is a damaged or hostile file."""
 DEFAULT_FPS = 30.0
+MAX_NUMBER = 1e8
+"""Radians, or units of length: further than anybody turns or walks, near enough to calculate with."""
 MAX_FPS = 10_000.0
 """Faster than any motion capture."""
 NUM_EXPRESSIONS = 10
