@@ -55,6 +55,11 @@ export class Painter {
     this.timesPasses = false;
   }
 
+  /** What is drawn of a member. */
+  drawnOf(member: Member): Avatar | undefined {
+    return this.drawn.get(member)?.avatar;
+  }
+
   /** Uploads an avatar for a member, or replaces what it had. Throws ViewerError. */
   async set(member: Member, avatar: Avatar): Promise<void> {
     const model = await this.device.acquire(avatar);

@@ -33,6 +33,11 @@ export class SceneImpl extends EventTarget implements Scene, GpuUser, MemberScen
   private readonly maxPixelRatio: number;
   private readonly observers: { disconnect(): void }[];
   private painter: Painter | undefined;
+  /** The painter to be, while it is given what it has to draw. */
+  private coming: Painter | undefined;
+  private isDisposed = false;
+  /** Who waits for a painter. */
+  private waiting: (() => void)[] = [];
   private isDirty = true;
   private isLowered = false;
   private isOnScreen = true;
@@ -158,6 +163,16 @@ export class SceneImpl extends EventTarget implements Scene, GpuUser, MemberScen
     await drawn;
   }
 
+  /** A first picture, with this device or with the one that comes after it; returns where there will be none. */
+  async renderSoon(): Promise<void> {
+    while (!this.isDisposed) {
+      const { painter } = this;
+      if (painter) await this.render();
+      else await new Promise<void>((done) => this.waiting.push(done));
+      if (painter && painter === this.painter && !painter.device.isLost) return;
+    }
+  }
+
   readPixels(background: readonly [number, number, number] = [0, 0, 0]): Promise<Uint8Array> {
     const picture = this.compose();
     if (!this.painter || !picture) return Promise.reject(new Error(NOT_DRAWING));
@@ -199,12 +214,15 @@ export class SceneImpl extends EventTarget implements Scene, GpuUser, MemberScen
   }
 
   dispose(): void {
+    this.isDisposed = true;
     clock?.remove(this.tick);
     for (const observer of this.observers) observer.disconnect();
     for (const member of [...this.composition.members]) member.dispose();
     this.painter?.dispose();
-    this.painter = undefined;
+    this.coming?.dispose();
+    this.painter = this.coming = undefined;
     sharedGpu().leave(this);
+    this.wake();
   }
 
   // from members
@@ -226,7 +244,7 @@ export class SceneImpl extends EventTarget implements Scene, GpuUser, MemberScen
   }
 
   async replaced(member: Member): Promise<void> {
-    if (this.composition.members.includes(member)) await this.painter?.set(member, member.avatar);
+    if (this.composition.members.includes(member)) await this.paint(member);
     this.changed();
   }
 
@@ -235,11 +253,25 @@ export class SceneImpl extends EventTarget implements Scene, GpuUser, MemberScen
   async attach(device: Device, isLowered: boolean): Promise<void> {
     this.isLowered = isLowered;
     const painter = new Painter(device, this.canvas);
-    for (const member of this.composition.members) await painter.set(member, member.avatar);
+    this.coming = painter;
+    try {
+      // until nobody is missing: people come, go and get their correctives meanwhile
+      for (;;) {
+        const next = this.composition.members.find((member) => painter.drawnOf(member) !== member.avatar);
+        if (!next || this.coming !== painter) break;
+        await painter.set(next, next.avatar);
+      }
+    } catch (error) {
+      painter.dispose();
+      throw error;
+    }
+    if (this.coming !== painter) return; // disposed
+    this.coming = undefined;
     painter.timesPasses = this.isTimingPasses;
     this.painter = painter;
     this.inFlight = 0;
     this.changed();
+    this.wake();
   }
 
   lower(): void {
@@ -261,10 +293,24 @@ export class SceneImpl extends EventTarget implements Scene, GpuUser, MemberScen
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
+  private wake(): void {
+    for (const done of this.waiting.splice(0)) done();
+  }
+
+  /** Has a member drawn; where the device is gone, its successor sees to that. */
+  private async paint(member: Member): Promise<void> {
+    const { painter } = this;
+    try {
+      await painter?.set(member, member.avatar);
+    } catch (error) {
+      if (!(await painter!.device.isGone())) throw error;
+    }
+  }
+
   private async join(member: Member): Promise<void> {
     this.composition.members.push(member);
     try {
-      await this.painter?.set(member, member.avatar);
+      await this.paint(member);
     } catch (error) {
       this.remove(member);
       throw error;

@@ -1,6 +1,6 @@
 /** The one graphics device of a document, opened by its first scene, replaced when the driver loses it, closed by the last. */
 import { ViewerError } from "./errors";
-import { Device } from "./device";
+import { Device, lostError } from "./device";
 import { type Recovery, RecoveryPolicy } from "./recovery";
 
 /** Who draws with the device. */
@@ -17,18 +17,40 @@ export interface GpuUser {
 
 export class SharedGpu {
   private readonly users = new Set<GpuUser>();
+  /** Those that do not draw yet: where a device is lost before they do, they wait for its successor. */
+  private readonly joining = new Set<GpuUser>();
   private readonly policy = new RecoveryPolicy();
   private opened: Promise<Device> | undefined;
   private isLowered = false;
+  private lastAction: Recovery = "rebuild";
 
-  /** Resolves when the user is attached; throws ViewerError where there is no device for it. */
+  /** Resolves when the user is attached, or has left; throws ViewerError where there is no device for it. */
   async join(user: GpuUser): Promise<void> {
     this.users.add(user);
+    this.joining.add(user);
     try {
-      await user.attach(await this.device(), this.isLowered);
+      while (this.users.has(user)) {
+        const device = await this.device();
+        if (await this.attached(user, device)) return;
+        const reason = await device.lost;
+        if (this.lastAction === "give-up") throw lostError(reason);
+      }
     } catch (error) {
       this.leave(user);
       throw error;
+    } finally {
+      this.joining.delete(user);
+    }
+  }
+
+  /** Whether the user draws with the device now; false where the device was lost meanwhile. */
+  private async attached(user: GpuUser, device: Device): Promise<boolean> {
+    try {
+      if (this.users.has(user)) await user.attach(device, this.isLowered);
+      return !device.isLost || !this.users.has(user);
+    } catch (error) {
+      if (!(await device.isGone())) throw error;
+      return false;
     }
   }
 
@@ -47,18 +69,37 @@ export class SharedGpu {
   }
 
   private device(): Promise<Device> {
-    this.opened ??= Device.open().then(
+    if (this.opened) return this.opened;
+    const opening = this.open().then(
       (device) => {
         void device.lost.then((reason) => this.lost(device, reason));
-        device.context.device.addEventListener("uncapturederror", ({ error }) => this.refused(error));
+        device.context.device.addEventListener("uncapturederror", ({ error }) => device.isClosed || device.isLost || this.refused(error));
         return device;
       },
       (error: unknown) => {
-        this.opened = undefined;
+        if (this.opened === opening) this.opened = undefined;
         throw error;
       },
     );
-    return this.opened;
+    this.opened = opening;
+    return opening;
+  }
+
+  /** A device that was lost while it was set up counts like any other. */
+  private async open(): Promise<Device> {
+    for (;;) {
+      try {
+        return await Device.open();
+      } catch (error) {
+        if (!(error instanceof ViewerError) || error.code !== "device-lost" || this.count() === "give-up") throw error;
+      }
+    }
+  }
+
+  private count(): Recovery {
+    this.lastAction = this.policy.lost(performance.now());
+    if (this.lastAction === "lower") this.isLowered = true;
+    return this.lastAction;
   }
 
   /** What the driver could not do while drawing: memory is saved once, everything else ends in a message. */
@@ -76,16 +117,13 @@ export class SharedGpu {
   private async lost(device: Device, reason: string): Promise<void> {
     if (device.isClosed) return;
     this.opened = undefined;
-    const action = this.policy.lost(performance.now());
-    if (action === "lower") this.isLowered = true;
-    const users = [...this.users];
+    const action = this.count();
+    const users = [...this.users].filter((user) => !this.joining.has(user));
     for (const user of users) user.detach(action, reason);
-    if (action === "give-up") {
-      const text = `${reason || "The driver gave no reason."}\nLoad the page again; if it comes back, close other pages first.`;
-      for (const user of users) user.fail(new ViewerError("device-lost", text));
-      return;
-    }
-    await Promise.all(users.map((user) => this.join(user).catch((error: unknown) => user.fail(error))));
+    // a page that hears of the loss may have taken some of them away
+    const left = users.filter((user) => this.users.has(user));
+    if (action === "give-up") for (const user of left) user.fail(lostError(reason));
+    else await Promise.all(left.map((user) => this.join(user).catch((error: unknown) => user.fail(error))));
   }
 }
 

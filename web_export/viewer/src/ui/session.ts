@@ -88,7 +88,7 @@ export class Session implements Host {
       await this.show(source, chosen, this.wishes.autoplay);
       if (this.wishes.pose !== null) this.setPose(this.wishes.pose);
       const fault = this.wishes.poseLink ? this.followLink() : undefined;
-      await scene.render();
+      await scene.renderSoon();
       signal.throwIfAborted();
       this.listener.shown(this.info);
       if (fault) this.listener.failed(fault, true);
