@@ -1,6 +1,7 @@
 /** Avatar files of the document: the same address is downloaded once, however many people it draws. */
 import type { AvatarSource } from "./api";
 import { AvatarFile } from "./avatar_file";
+import { ViewerError } from "./errors";
 import type { OnBytes } from "./load";
 
 interface Entry {
@@ -19,6 +20,9 @@ export interface Lease {
 const byAddress = new Map<string, Entry>();
 
 export function borrow(source: AvatarSource, onBytes: OnBytes): Lease {
+  if (typeof source === "string" && !URL.canParse(source, document.baseURI)) {
+    throw new ViewerError("not-found", `"${source}" is no address; expected that of a .mobavatar file`);
+  }
   const address = typeof source === "string" || source instanceof URL ? new URL(source, document.baseURI).href : undefined;
   let entry = address === undefined ? undefined : byAddress.get(address);
   if (!entry) {

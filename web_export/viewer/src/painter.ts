@@ -34,6 +34,9 @@ interface Drawn {
   pose?: Pose;
 }
 
+/** Who draws on a canvas: the last one that was made for it. */
+const painters = new WeakMap<HTMLCanvasElement, Painter>();
+
 export class Painter {
   /** What the last measured picture cost. */
   cost: Cost = NO_COST;
@@ -50,6 +53,7 @@ export class Painter {
     const context = canvas.getContext("webgpu");
     if (!context) throw new ViewerError("internal", "the canvas gives no WebGPU context; load the page again");
     context.configure({ device: device.context.device, format: device.format, alphaMode: "premultiplied" });
+    painters.set(canvas, this);
     this.canvasContext = context;
     this.renderer = new Renderer(device.context);
     this.timesPasses = false;
@@ -60,10 +64,14 @@ export class Painter {
     return this.drawn.get(member)?.avatar;
   }
 
-  /** Uploads an avatar for a member, or replaces what it had. Throws ViewerError. */
-  async set(member: Member, avatar: Avatar): Promise<void> {
+  /**
+   * Uploads what a member is now and draws it in place of what it was; where it becomes something else meanwhile, its
+   * scene has asked for that as well. Throws ViewerError.
+   */
+  async set(member: Member): Promise<void> {
+    const { avatar } = member;
     const model = await this.device.acquire(avatar);
-    if (this.isDisposed || member.isDisposed) {
+    if (this.isDisposed || member.isDisposed || member.avatar !== avatar || this.drawnOf(member) === avatar) {
       this.device.release(avatar);
       return;
     }
@@ -120,7 +128,7 @@ export class Painter {
     if (isLost) return;
     this.renderer.dispose();
     for (const member of [...this.drawn.keys()]) this.remove(member);
-    this.canvasContext.unconfigure();
+    if (painters.get(this.canvas) === this) this.canvasContext.unconfigure();
   }
 
   private instances(shown: readonly Shown[]): AvatarInstance[] {

@@ -259,7 +259,7 @@ export class SceneImpl extends EventTarget implements Scene, GpuUser, MemberScen
       for (;;) {
         const next = this.composition.members.find((member) => painter.drawnOf(member) !== member.avatar);
         if (!next || this.coming !== painter) break;
-        await painter.set(next, next.avatar);
+        await painter.set(next);
       }
     } catch (error) {
       painter.dispose();
@@ -301,7 +301,7 @@ export class SceneImpl extends EventTarget implements Scene, GpuUser, MemberScen
   private async paint(member: Member): Promise<void> {
     const { painter } = this;
     try {
-      await painter?.set(member, member.avatar);
+      while (painter && painter === this.painter && !member.isDisposed && painter.drawnOf(member) !== member.avatar) await painter.set(member);
     } catch (error) {
       if (!(await painter!.device.isGone())) throw error;
     }

@@ -10,7 +10,9 @@ function flat(matrix: CameraView["K"], count: number, name: string): number[] {
   throw new RangeError(`${name} must be ${count} finite numbers, found ${numbers.length} values`);
 }
 
+/** Throws RangeError on what is neither a camera nor an orbit. */
 export function isOrbit(view: CameraView | OrbitView): view is OrbitView {
+  if (typeof view !== "object") throw new RangeError(`a camera is an object {T_cam_world, K, width, height} or {yaw, pitch, zoom}, found ${String(view)}`);
   return !("T_cam_world" in view);
 }
 

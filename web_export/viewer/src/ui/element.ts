@@ -230,7 +230,12 @@ export class MobileAvatar extends Base implements MobileAvatarElement {
     if (before === value || !this.isConnected) return;
     if (name === "src") return this.loadSoon();
     if (name === "poster") return this.frame_.setPoster(this.poster);
-    if (this.session?.avatar) this.apply(name, this.session);
+    if (!this.session?.avatar) return;
+    try {
+      this.apply(name, this.session);
+    } catch (error) {
+      this.frame_.fail(asViewerError(error), true); // nobody could catch it
+    }
   }
 
   /** Handles a key that was pressed elsewhere on the page. */

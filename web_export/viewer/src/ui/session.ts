@@ -1,6 +1,6 @@
 /** What an element shows: one scene, its person, the motions to choose from; and what the controls may do with them. */
 import type { AddOptions, AvatarInfo, AvatarSource, Background, CameraView, MotionInfo, MotionSource, OrbitView, PoseFrame, Progress, SceneOptions, ScreenshotOptions, Stats } from "../api";
-import { asViewerError, type ViewerError } from "../errors";
+import { asViewerError, ViewerError } from "../errors";
 import { requestAdapter } from "../gpu";
 import { borrow } from "../library";
 import type { Member } from "../member";
@@ -86,8 +86,7 @@ export class Session implements Host {
       for (const name of EVENTS) scene.addEventListener(name, (event) => this.heard(event));
       const chosen = motion ?? (await choices)?.[0]?.source ?? null;
       await this.show(source, chosen, this.wishes.autoplay);
-      if (this.wishes.pose !== null) this.setPose(this.wishes.pose);
-      const fault = this.wishes.poseLink ? this.followLink() : undefined;
+      const fault = this.holdWished() ?? (this.wishes.poseLink ? this.followLink() : undefined);
       await scene.renderSoon();
       signal.throwIfAborted();
       this.listener.shown(this.info);
@@ -311,6 +310,16 @@ export class Session implements Host {
 
   say(words: string): void {
     this.listener.said(words);
+  }
+
+  /** Stands still where the attribute says. Returns why that is not possible. */
+  private holdWished(): ViewerError | undefined {
+    try {
+      if (this.wishes.pose !== null) this.setPose(this.wishes.pose);
+      return undefined;
+    } catch (error) {
+      return new ViewerError("bad-motion", (error as Error).message);
+    }
   }
 
   /** Another address of the same page. */
