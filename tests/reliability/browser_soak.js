@@ -1,7 +1,6 @@
 // What browser_soak.py does to the page, run before the page's own script: counts what is made and given back, takes the
 // graphics device away, calls the element's API at random.
 (() => {
-  const MEGABYTE = 1e6;
   const faults = [];
   addEventListener("error", (event) => faults.push(`uncaught: ${event.error?.stack ?? event.message}`));
   addEventListener("unhandledrejection", ({ reason }) => faults.push(`unhandled: ${reason?.stack ?? reason}`));
@@ -125,17 +124,6 @@
   // 2. losses of the device
 
   const MOMENTS = {
-    idle: () => lastDevice.destroy(),
-    async drawing(shown) {
-      const drawn = shown.scene.render();
-      lastDevice.destroy();
-      await drawn.catch(() => undefined);
-    },
-    async reading(shown) {
-      const read = shown.scene.readPixels();
-      lastDevice.destroy();
-      await read.catch(() => undefined);
-    },
     rebuilding(_, { pick }) {
       loseNext = pick([0, 1, 5, 20, 60]); // its successor goes too, while it is being set up
       lastDevice.destroy();
@@ -156,6 +144,17 @@
       loseNext = pick([0, 1, 5, 20, 60]);
       shown.load().catch(() => undefined);
       await sleep(100);
+    },
+    idle: () => lastDevice.destroy(),
+    async drawing(shown) {
+      const drawn = shown.scene.render();
+      lastDevice.destroy();
+      await drawn.catch(() => undefined);
+    },
+    async reading(shown) {
+      const read = shown.scene.readPixels();
+      lastDevice.destroy();
+      await read.catch(() => undefined);
     },
   };
 
@@ -318,5 +317,5 @@
     return (isDrawn && isSame(found, expected)) || `another picture of ${source}: ${found.filter((value, i) => value !== expected[i]).length} values, drawn: ${isDrawn}`;
   }
 
-  window.soak = { cycles, losses, random, faults, element, MEGABYTE };
+  window.soak = { cycles, losses, random, faults, element, CAMERA };
 })();

@@ -1,7 +1,7 @@
 """The page for hours, in minutes: loads and disposals, losses of the graphics device, calls in any order, in Chromium.
 
-`python -m tests.reliability.browser_soak` writes its figures into tests/bench/results/reliability.json (about 15 minutes
-on two cores: WebGPU is drawn by the processor). What is counted, and where: `browser_soak.js`.
+`python -m tests.reliability.browser_soak` writes its figures into tests/bench/results/reliability.json (it takes a while:
+WebGPU is drawn by the processor). What is counted, and where: `browser_soak.js`.
 
 1. 200 loads and disposals with an element that stays, so that the graphics device stays, and 200 of the only element,
    whose device is closed each time. Growth is that of the JavaScript heap after a collection, of what it keeps outside
@@ -82,7 +82,7 @@ def held(session: CDPSession) -> dict[str, int]:
 
 
 def loads(chrome: Browser, folder: Path, count: int, beside: bool, warm: int) -> dict[str, Any]:
-    """Growth over `count` loads and disposals after `warm` ones, in tenths: medians of the last three and first three."""
+    """Growth over `count` loads and disposals after `warm` ones: medians of the last three tenths and the first."""
     with soak_page(chrome, folder) as tab:
         session = tab.page.context.new_cdp_session(tab.page)
         tab.page.evaluate("() => document.querySelector('mobile-avatar').remove()")
