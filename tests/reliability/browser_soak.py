@@ -1,7 +1,7 @@
 """The page for hours, in minutes: loads and disposals, losses of the graphics device, calls in any order, in Chromium.
 
-`python -m tests.reliability.browser_soak` writes its figures into tests/bench/results/reliability.json (it takes a while:
-WebGPU is drawn by the processor). What is counted, and where: `browser_soak.js`.
+`python -m tests.reliability.browser_soak` writes its figures into tests/bench/results/reliability.json. It takes a while:
+WebGPU is drawn by the processor. What is counted, and where: `browser_soak.js`.
 
 1. 200 loads and disposals with an element that stays, so that the graphics device stays, and 200 of the only element,
    whose device is closed each time. Growth is that of the JavaScript heap after a collection, of what it keeps outside
