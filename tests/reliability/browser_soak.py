@@ -1,7 +1,7 @@
 """The page for hours, in minutes: loads and disposals, losses of the graphics device, calls in any order, in Chromium.
 
-`python -m tests.reliability.browser_soak` writes its figures into tests/bench/results/reliability.json. It takes a while:
-WebGPU is drawn by the processor. What is counted, and where: `browser_soak.js`.
+`python -m tests.reliability.browser_soak` writes its figures into tests/bench/results/reliability.json.
+It takes a while: WebGPU is drawn by the processor. What is counted, and where: `browser_soak.js`.
 
 1. 200 loads and disposals with an element that stays, so that the graphics device stays, and 200 of the only element,
    whose device is closed each time. Growth is that of the JavaScript heap after a collection, of what it keeps outside
@@ -47,9 +47,9 @@ def make_site(folder: Path) -> Path:
     page = (folder / "index.html").read_text()
     start, end = page.index("<mobile-avatar"), page.index("</mobile-avatar>") + len("</mobile-avatar>")
     (folder / "index.html").write_text(page[:start] + "<mobile-avatar></mobile-avatar>" + page[end:])
-    sizes = {"num_nodes": 40, "num_kept": 50, "num_parts": 8}
     for name, count in (("avatar", 400), ("small", 300)):
-        (folder / f"{name}.mobavatar").write_bytes(bundle.encode(SyntheticAvatar(num_gaussians=count, **sizes).build()))
+        avatar = SyntheticAvatar(num_gaussians=count, num_nodes=40, num_kept=50, num_parts=8)
+        (folder / f"{name}.mobavatar").write_bytes(bundle.encode(avatar.build()))
     poses = [walking_pose(2 * np.pi * i / 10) for i in range(11)]
     pose_sequence.write(folder / "motion.pose.json", poses, list(range(11)))
     pose_sequence.write(folder / "wave.pose.json", poses[2:6], list(range(4)))
