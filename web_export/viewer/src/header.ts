@@ -43,7 +43,7 @@ export async function readHeader(bytes: Bytes): Promise<Header> {
     const found = `it starts with ${excerpt(preamble)}, expected "${MAGIC}"`;
     throw new FormatError(`not an avatar file: ${found}; export it again`, "not-an-avatar");
   }
-  const view = new DataView(preamble.buffer);
+  const view = new DataView(preamble.buffer, preamble.byteOffset);
   const version = view.getUint32(8, true);
   const length = view.getUint32(12, true);
   need(version >= 1, "there is no format 0");
@@ -59,7 +59,7 @@ export async function readHeader(bytes: Bytes): Promise<Header> {
   if (bytes.position < start) {
     throw new FormatError(`truncated: the header needs ${start} bytes, found ${bytes.position}; copy it again`, "truncated");
   }
-  if (version > 1 && crc32(text, crc32(preamble)) !== new DataView(checksum.buffer).getUint32(0, true)) {
+  if (version > 1 && crc32(text, crc32(preamble)) !== new DataView(checksum.buffer, checksum.byteOffset).getUint32(0, true)) {
     throw new FormatError("the header is damaged (checksum differs); copy or export the file again");
   }
   let header: unknown;

@@ -68,9 +68,16 @@ export class ByteStream {
     return new ByteStream(stream.getReader(), total, onBytes, nameOf(source));
   }
 
-  /** The next `size` bytes, or fewer where the stream ends. */
+  /** The next `size` bytes, or fewer where the stream ends; a view of what arrived where that came in one piece. */
   async take(size: number): Promise<Uint8Array<ArrayBuffer>> {
     while (this.waiting < size && (await this.pull()));
+    const [next] = this.chunks;
+    if (next && next.length > size) {
+      this.chunks[0] = next.subarray(size);
+      this.waiting -= size;
+      this.position += size;
+      return next.subarray(0, size);
+    }
     const out = new Uint8Array(Math.min(size, this.waiting));
     let filled = 0;
     while (filled < out.length) {

@@ -6,9 +6,9 @@ import { BUFFERS, JOINED } from "./generated";
 import { type Skeleton, skeletonOf } from "./kinematics";
 import { checkHeader, type Dimension, dimensions, keptTable, modelStruct } from "./layout";
 
-/** One array after the other. */
+/** One array after the other, and zeros to a whole number of words. */
 function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  const out = new Uint8Array(4 * Math.ceil(parts.reduce((sum, part) => sum + part.length, 0) / 4));
   let at = 0;
   for (const part of parts) {
     out.set(part, at);
@@ -54,26 +54,25 @@ export class AvatarModel {
   }
 
   private upload(buffer: Extract<(typeof BUFFERS)[number], { scope: "model" }>): GPUBuffer {
-    const data = this.content(buffer);
+    const parts = this.content(buffer);
+    const isWhole = parts.every(({ length }) => length % 4 === 0); // no section of an odd number of halves
     const { queue } = this.context.device;
-    const made = this.context.makeBuffer(buffer, this.counts[buffer.dimension], data.length);
-    const whole = data.length - (data.length % 4);
-    queue.writeBuffer(made, 0, data, 0, whole);
-    if (whole < data.length) {
-      const rest = new Uint8Array(4); // a section of an odd number of halves
-      rest.set(data.subarray(whole));
-      queue.writeBuffer(made, whole, rest);
+    const made = this.context.makeBuffer(buffer, this.counts[buffer.dimension], parts.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const part of isWhole ? parts : [joined(parts)]) {
+      queue.writeBuffer(made, at, part);
+      at += part.length;
     }
     return made;
   }
 
-  private content({ name, fill }: Extract<(typeof BUFFERS)[number], { scope: "model" }>): Uint8Array<ArrayBuffer> {
+  private content({ name, fill }: Extract<(typeof BUFFERS)[number], { scope: "model" }>): readonly Uint8Array<ArrayBuffer>[] {
     const { sections, header } = this.avatar;
-    if (fill === "section") return sections[name];
-    if (fill === "joined") return joined(JOINED.map((section) => sections[section]));
-    if (fill === "uniform") return new Uint8Array(modelStruct(header));
+    if (fill === "section") return [sections[name]];
+    if (fill === "joined") return JOINED.map((section) => sections[section]);
+    if (fill === "uniform") return [new Uint8Array(modelStruct(header))];
     const { rotation_index, scale_index, color_index } = sections;
     const lists = [rotation_index, scale_index, color_index].map((s) => new Uint32Array(s.buffer));
-    return new Uint8Array(keptTable(header.num_gaussians, lists).buffer);
+    return [new Uint8Array(keptTable(header.num_gaussians, lists).buffer)];
   }
 }

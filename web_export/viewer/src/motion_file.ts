@@ -39,7 +39,7 @@ export async function readMotionFile(bytes: Uint8Array<ArrayBuffer>): Promise<Mo
   }
   const shape = { rows, columns: EXPRESSION + width, signed: true };
   const slices = new Slices();
-  let raw: Uint8Array;
+  let raw: Uint8Array<ArrayBuffer>;
   try {
     raw = await gunzip(stored, PLANES * rows * shape.columns, "motion");
   } catch (error) {
