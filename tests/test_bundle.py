@@ -273,42 +273,40 @@ def test_headers_that_say_nonsense_are_refused(data: bytes, change: dict, messag
         bundle.decode(with_header(data, change))
 
 
-def _with_stream(avatar: AvatarArrays, name: str, edit: Callable[[np.ndarray], None]) -> bytes:
-    """A whole file, one stream of which is not what a writer would write."""
+def with_number(avatar: AvatarArrays, name: str, value: int) -> bytes:
+    """A whole file, one number of which is not what a writer would write."""
     header, values = bundle._quantised(avatar, bundle.PRESETS["balanced"], None)
-    edit(values[name])
+    values[name][-1 if name.endswith(("index", "parent")) else 0, 0] = value
     return bundle._packed(header, values)
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("position", 65536, "'position' holds 65536, expected 0..65535"),
-        ("rotation", 4, "fifth number of a quaternion"),
-        ("color", 1 << 21, "beyond half precision"),
-        ("opacity", 86, "'opacity' holds 86, expected 0..85"),
-        ("skin_sets", 55, "'skin_sets' holds 55"),
-        ("skin_set", 4000, "'skin_set' holds 4000"),
-        ("skin_weight", 256, "sum to more than one"),
-        ("part", 9, "'part' holds 9, expected 0..8"),
-        ("node_index", 40, "'node_index' holds 40, expected 0..39"),
-        ("node_weight", 52, "sum to more than one"),
-        ("color_index", 0, "'color_index' is not ascending"),
-        ("node_basis", 1 << 21, "beyond half precision"),
-        ("node_part", 9, "'node_part' holds 9"),
-        ("mlp_scales", 0x7C00, "networks hold numbers that are not finite"),
-        ("mlp_biases", 0x7E00, "networks hold numbers that are not finite"),
-        ("mlp_weights_0", 1 << 30, "beyond half precision"),
-        ("joint_rest", 0x7F800000, "skeleton has numbers that are not finite"),
-        ("joint_parent", 54, "parent does not come before"),
-    ],
-)
-def test_whole_files_with_wrong_numbers_are_refused(avatar: AvatarArrays, name: str, value: int, message: str):
-    def edit(values: np.ndarray) -> None:
-        values[-1 if name.endswith(("index", "parent")) else 0, 0] = value
+WRONG_NUMBERS = [
+    ("position", 65536, "'position' holds 65536, expected 0..65535"),
+    ("rotation", 4, "fifth number of a quaternion"),
+    ("color", 1 << 21, "beyond half precision"),
+    ("opacity", 86, "'opacity' holds 86, expected 0..85"),
+    ("skin_sets", 55, "'skin_sets' holds 55"),
+    ("skin_set", 4000, "'skin_set' holds 4000"),
+    ("skin_weight", 256, "sum to more than one"),
+    ("part", 9, "'part' holds 9, expected 0..8"),
+    ("node_index", 40, "'node_index' holds 40, expected 0..39"),
+    ("node_weight", 52, "sum to more than one"),
+    ("color_index", 0, "'color_index' is not ascending"),
+    ("node_basis", 1 << 21, "beyond half precision"),
+    ("node_part", 9, "'node_part' holds 9"),
+    ("mlp_scales", 0x7C00, "networks hold numbers that are not finite"),
+    ("mlp_biases", 0x7E00, "networks hold numbers that are not finite"),
+    ("mlp_weights_0", 1 << 30, "beyond half precision"),
+    ("joint_rest", 0x7F800000, "skeleton has numbers that are not finite"),
+    ("joint_parent", 54, "parent does not come before"),
+]
+"""Stream, number, and what readers say of a file that has it."""
 
+
+@pytest.mark.parametrize(("name", "value", "message"), WRONG_NUMBERS)
+def test_whole_files_with_wrong_numbers_are_refused(avatar: AvatarArrays, name: str, value: int, message: str):
     with pytest.raises(BundleError, match=message):
-        bundle.decode(_with_stream(avatar, name, edit))
+        bundle.decode(with_number(avatar, name, value))
 
 
 def test_load_names_the_file(tmp_path: Path, data: bytes):

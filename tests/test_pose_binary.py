@@ -1,5 +1,6 @@
 """`.pose.bin`: stated errors, goldens that the page shares, both forms into each other, and what damaged files say."""
 
+import gzip
 import json
 import zlib
 from collections.abc import Callable
@@ -95,6 +96,13 @@ def _numbers(**change: object) -> bytes:
     return _sealed(pose_binary.HEADER.pack(*values.values()), DATA[pose_binary.HEADER.size :])
 
 
+def _changed(place: int, value: int) -> bytes:
+    """Another byte in the table."""
+    raw = bytearray(gzip.decompress(DATA[pose_binary.HEADER.size :]))
+    raw[place] ^= value << 5
+    return _sealed(DATA[: pose_binary.HEADER.size], gzip.compress(raw, mtime=0))
+
+
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "another file": (lambda: b"[{}]" + DATA, "not a motion in binary: it starts with"),
     "nothing": (lambda: b"", "not a motion in binary"),
@@ -107,6 +115,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "too wide": (lambda: _numbers(width=401), "of 401 expressions"),
     "no rate": (lambda: _numbers(fps=float("nan")), "at nan a second"),
     "a negative rate": (lambda: _numbers(fps=-1.0), "at -1 a second"),
+    "a longer quaternion": (lambda: _changed(4 * 40 * 166 + 40, 1), "not of unit length"),
     "a width of another file": (lambda: _numbers(width=9), "expands to another size"),
 }
 

@@ -1,5 +1,6 @@
 """Presets, size limits and the table of what every section costs."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,7 @@ from nerfstudio_mobavatar.web_export import bundle, quality
 from nerfstudio_mobavatar.web_export.bundle import AvatarArrays, BundleError
 from nerfstudio_mobavatar.web_export.evaluate import features, node_displacements
 from nerfstudio_mobavatar.web_export.export import drawing
-from nerfstudio_mobavatar.web_export.precision import ladder
+from nerfstudio_mobavatar.web_export.precision import between, ladder, name_of
 from nerfstudio_mobavatar.web_export.quality import Precisely
 from tests.synthetic_avatar import SyntheticAvatar, walking_pose
 
@@ -35,8 +36,26 @@ def test_the_finest_precision_that_fits_is_taken(avatar: AvatarArrays):
     assert Precisely("balanced", whole["high"]).encode(avatar, POSES).name == "balanced"  # not finer than asked for
     between = Precisely("high", whole["small"] + 1).encode(avatar, POSES)
     assert between.name == "small" and len(between.data) == whole["small"]
+    limit = (whole["small"] + 5 * whole["balanced"]) // 6
+    close = Precisely("high", limit).encode(avatar, POSES)
+    assert 0.94 * limit < len(close.data) <= limit and "finer than" in close.name
+    assert name_of(*_steps_of(Precisely("small").encode(avatar, POSES).data)) == "small"
+    assert name_of(*_steps_of(close.data)) is None
     with pytest.raises(BundleError, match=r"the coarsest precision takes [\d,]+ bytes, more than the 5,000 asked for"):
         Precisely("balanced", 5000).encode(avatar, POSES)
+
+
+def _steps_of(data: bytes) -> tuple[dict, dict]:
+    header, _ = bundle.read_header(data)
+    return header["steps"], header["shares"]
+
+
+def test_between_ends_at_both_ends_and_gets_coarser_on_the_way():
+    for (_, fine), (_, coarse) in pairwise(ladder()):
+        start, end = between(fine, coarse, 0.0), between(fine, coarse, 1.0)
+        assert replace(start, position_m=0.0) == replace(fine, position_m=0.0) and end == coarse
+        middle = between(fine, coarse, 0.5)
+        assert fine.color <= middle.color <= coarse.color and fine.mlp_bits >= middle.mlp_bits >= coarse.mlp_bits
 
 
 def test_the_table_names_all_bytes_and_what_they_cost_in_the_picture(avatar: AvatarArrays):

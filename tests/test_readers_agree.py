@@ -7,7 +7,8 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from nerfstudio_mobavatar.web_export import bundle, container
 from tests.avatar_files import HEADER_START, with_header, with_section, with_text
 from tests.bench import fuzz_bundle
 from tests.browser import NO_CHROMIUM, browser, chromium, serve
+from tests.synthetic_avatar import SyntheticAvatar
+from tests.test_bundle import WRONG_NUMBERS, with_number
+from tests.test_pose_binary import REFUSED as DAMAGED_MOTIONS
 
 needs_node = pytest.mark.skipif(
     shutil.which("node") is None or not (fuzz_bundle.VIEWER / "node_modules").is_dir(),
@@ -71,6 +75,17 @@ def _weights_of_four_bytes(raw: bytes) -> bytes:
     rows[0, 0] = 1 << 31  # negative to a reader that takes it as signed
     planes = (rows[:, None] >> (8 * np.arange(4, dtype=np.uint32))[None, :, None]) & 255
     return gzip.compress(planes.astype(np.uint8).tobytes(), mtime=0)
+
+
+@cache
+def _avatar() -> bundle.AvatarArrays:
+    """Its last Gaussian but one keeps a colour."""
+    made = SyntheticAvatar(num_gaussians=500, num_parts=9, num_nodes=40, num_kept=60).build()
+    return replace(made, color_index=np.r_[made.color_index[:-2], 498, 499])
+
+
+def _with_number(name: str, value: int) -> bytes:
+    return with_number(_avatar(), name, value)
 
 
 def _still(raw: bytes) -> bytes:
@@ -132,6 +147,17 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "text behind a stream": lambda: with_section(DATA, "part", lambda stored: stored + b"xyz"),
     "no stream at all": lambda: with_section(DATA, "part", lambda _: b""),
     "half a stream": lambda: with_section(DATA, "part", lambda stored: stored[:-9]),
+    **{f"{name} holds {value}": partial(_with_number, name, value) for name, value, _ in WRONG_NUMBERS},
+    **{
+        f"{name} holds {value}": partial(_with_number, name, value)
+        for name, value in (
+            ("rotation", -1),
+            ("joint_parent", -2),
+            ("mlp_weights_0", -(1 << 30)),
+            ("color_index", 498),
+            ("node_part", 1 << 31),
+        )
+    },
     "version 1, rows of -1": lambda: _old(shuffle=-1),
     "version 1, rows of 0": lambda: _old(shuffle=0),
     "version 1, a size of text": lambda: _old(raw_bytes="14448"),
@@ -142,6 +168,8 @@ ACCEPTED: dict[str, Callable[[], bytes]] = {
     "version 1 as it is": lambda: OLD,
     "counts with a decimal point": lambda: _text('"num_gaussians":301', '"num_gaussians":301.0'),
     "counts with an exponent": lambda: _text('"num_gaussians":301', '"num_gaussians":3.01e2'),
+    "sections in another order": lambda: _header(sections=HEADER["sections"][::-1]),
+    "a step that half a byte could not have": lambda: _steps(log_scale=1000),
     "whole steps": lambda: _text('"leaky_relu_slope":0.01', '"leaky_relu_slope":0'),
     "a number too large for a double, where nobody reads it": lambda: _text('"synthetic"', '"s","x":1e999'),
     "a number of 5000 digits, where nobody reads it": lambda: _text('"synthetic"', '"s","x":' + "9" * 5000),
@@ -181,6 +209,22 @@ def test_the_page_says_the_same(tmp_path: Path):
     wrong = {name: f for name, f in found.items() if ("sum" in f) != (name in ACCEPTED) or not f.get("is_ours", True)}
     assert not wrong
     assert {name: found[name]["sum"] for name in ACCEPTED} == {n: fuzz_bundle.digest(files[n]) for n in ACCEPTED}
+
+
+@needs_node
+def test_the_page_refuses_the_same_motions(tmp_path: Path):
+    files = {name: make() for name, (make, _) in DAMAGED_MOTIONS.items()}
+    found = fuzz_bundle.by_typescript(list(files.values()), tmp_path)
+    assert not [name for name, f in zip(files, found) if not f.get("is_ours")]
+
+
+@needs_node
+def test_the_page_reads_tables_of_more_than_one_block_alike(tmp_path: Path):
+    """More Gaussians, rows of bases and rows of networks than the page takes at a time."""
+    made = SyntheticAvatar(num_gaussians=9000, num_parts=40, num_nodes=300, num_kept=600, basis_size=6, hidden=(7,))
+    data = bundle.encode(made.build(), bundle.PRESETS["balanced"])
+    (found,) = fuzz_bundle.by_typescript([data], tmp_path)
+    assert found.get("sum") == fuzz_bundle.digest(data), found
 
 
 @needs_node

@@ -8,7 +8,7 @@ import numpy as np
 from . import bundle
 from .arrays import AvatarArrays, BundleError
 from .evaluate import Pose, raw_inputs
-from .precision import HIGH, PRESETS, Precision, Quality, ladder
+from .precision import HIGH, PRESETS, Precision, Quality, between, ladder
 
 Draw = Callable[[AvatarArrays], list[np.ndarray]]
 """An avatar -> pictures [h, w, 3] uint8 of a few poses."""
@@ -54,23 +54,49 @@ class Precisely:
     max_bytes: int | None = None
 
     def encode(self, a: AvatarArrays, poses: Sequence[Pose]) -> Encoded:
-        """The file in the precision of the preset; with `max_bytes` the finest one that fits, the preset's or coarser.
+        """The file in the precision of the preset; with `max_bytes` the finest one that fits, the preset's or coarser:
+        the first rung of the ladder that does, then halves of the way back to the one before.
 
         `poses`: those over which errors are weighed. Raises `BundleError` where even the coarsest is larger.
         """
         inputs = network_inputs(a, poses)
         if self.max_bytes is None:
             return Encoded(bundle.encode(a, PRESETS[self.quality], inputs), self.quality, PRESETS[self.quality])
-        steps = ladder()
-        data = b""
-        for name, precision in steps[[name for name, _ in steps].index(self.quality) :]:
+        rungs = ladder()
+        data, finer = b"", None
+        for name, precision in rungs[[name for name, _ in rungs].index(self.quality) :]:
             data = bundle.encode(a, precision, inputs)
             if len(data) <= self.max_bytes:
-                return Encoded(data, name, precision)
+                found = Encoded(data, name, precision)
+                return found if finer is None else _closer(a, inputs, self.max_bytes, finer, found)
+            finer = precision
         raise BundleError(
             f"the coarsest precision takes {len(data):,} bytes, more than the {self.max_bytes:,} asked for: train with "
             "fewer Gaussians, or prune more"
         )
+
+
+HALVINGS = 5
+CLOSE = 0.99
+"""Of the bytes allowed: closer is not worth another file."""
+
+
+def _closer(a: AvatarArrays, inputs: np.ndarray | None, most: int, finer: Precision, found: Encoded) -> Encoded:
+    """The file that comes closest below `most` bytes between `finer`, which does not fit, and `found`, which does."""
+    low, high, best = 0.0, 1.0, found
+    for _ in range(HALVINGS):
+        if len(best.data) >= CLOSE * most:
+            break
+        t = 0.5 * (low + high)
+        precision = between(finer, found.precision, t)
+        data = bundle.encode(a, precision, inputs)
+        if len(data) > most:
+            low = t
+            continue
+        high = t
+        if len(data) > len(best.data):
+            best = Encoded(data, f"{1 - t:.0%} finer than {found.name}", precision)
+    return best
 
 
 BALANCED = Precisely()

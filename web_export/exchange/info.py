@@ -12,6 +12,7 @@ from nerfstudio_mobavatar.motion import pose_json
 from nerfstudio_mobavatar.motion.joint_names import NAMES
 
 from .. import bundle, pose_sequence
+from ..precision import name_of
 from . import runtime_npz
 from .errors import ExchangeError
 from .source import AVATAR_FILE, DEFAULT_FPS
@@ -64,6 +65,9 @@ def describe_avatar(path: Path) -> dict[str, Any]:
         "file": str(path),
         "kind": "avatar",
         "version": header["version"],
+        "precision": None
+        if header["version"] == 1
+        else name_of(header["steps"], header["shares"]) or "between presets",
         "bytes": len(data),
         **counts,
         "layer_sizes": header["layer_sizes"],
@@ -135,7 +139,11 @@ def text(found: dict[str, Any]) -> str:
     """The same for people."""
     if found["kind"] == "motion":
         return _motion_text(found)
-    version = f", format {found['version']}" if "version" in found else f", input {found['input_width']} wide"
+    version = (
+        f", format {found['version']}{_precision(found)}"
+        if "version" in found
+        else f", input {found['input_width']} wide"
+    )
     lines = [
         f"{found['file']}: {found['kind']}{version}, {found['bytes'] / 1e6:.2f} MB, "
         f"{found['num_gaussians']:,} Gaussians, {found['num_parts']} parts, {found['num_nodes']:,} nodes",
@@ -155,6 +163,10 @@ def text(found: dict[str, Any]) -> str:
     lines += [f"  file {name:<20} {size / 1e6:8.3f} MB" for name, size in found.get("files", {}).items()]
     lines += [f"  motion {_motion_text(motion)}" for motion in found.get("motions", ())]
     return "\n".join(lines)
+
+
+def _precision(found: dict[str, Any]) -> str:
+    return f" in precision '{found['precision']}'" if found["precision"] else ""
 
 
 def _motion_text(m: dict[str, Any]) -> str:

@@ -22,7 +22,6 @@ export interface Stream extends StreamShape {
 export async function decodeStream(raw: Uint8Array<ArrayBuffer>, shape: StreamShape, coding: string, planes: number, slices: Slices): Promise<Stream> {
   const { rows, columns, signed } = shape;
   const values = room(raw, rows * columns, signed, planes);
-  const isShort = planes === 3;
   for (let column = 0; column < columns; column++) {
     const out = values.subarray(column * rows, (column + 1) * rows) as Integers;
     const bytes = raw.subarray(column * planes * rows, (column + 1) * planes * rows);
@@ -31,7 +30,7 @@ export async function decodeStream(raw: Uint8Array<ArrayBuffer>, shape: StreamSh
     // what is stored wraps at the width of `out`, except that of three bytes
     if (coding === "zigzag") unzigzag(out, 8 * planes);
     if (coding === "delta") accumulate(out, 8 * planes);
-    if (isShort && coding !== "zigzag") wrapThree(out, signed);
+    if (planes === 3) wrapThree(out, signed);
     await slices.breathe();
   }
   return { ...shape, values, planes };
