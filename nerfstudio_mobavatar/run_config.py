@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from .saved_config import RENAMED
 from .user_errors import PACKAGE
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 TRUSTED = ("nerfstudio", PACKAGE)
 MAX_BYTES = 1 << 20
 """A hundred times what training writes."""
-RENAMED: dict[tuple[str, str], str] = {("PruningConfig", "keep_variance_share"): "keep_share"}
-"""(class, field's former name) -> its name today."""
 PYTHON = "tag:yaml.org,2002:python/"
 PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path", "PurePath")
 
@@ -156,7 +155,11 @@ def _object(loader: _Loader, name: str, node: yaml.Node) -> Any:
 
 def _filled(found: Any, values: dict[Hashable, Any], node: yaml.Node) -> Any:
     known = {f.name: f for f in fields(found)}
-    given = {RENAMED.get((found.__name__, str(key)), str(key)): value for key, value in values.items()}
+    given = {}
+    for key, value in values.items():
+        today = RENAMED.get((found.__name__, str(key)), str(key))
+        if today is not None or value is not None:
+            given[str(key) if today is None else today] = value
     for key in given.keys() - known.keys():
         raise _Refused(f"'{key}' of {found.__name__}{_line(node)}: this version has no such field; update")
     made = object.__new__(found)
