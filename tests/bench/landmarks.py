@@ -21,9 +21,9 @@ NOISE_M, HIDDEN = 0.01, 0.1
 class Bench:
     """Measure and write the figures."""
 
-    every: int = 10
+    every: int = 60
     """Of the clean motions' frames one in so many."""
-    most: int = 300
+    most: int = 60
     """Frames of each noisy motion."""
 
     def main(self) -> None:
