@@ -25,6 +25,7 @@ COMMANDS = {
     "doctor": ("doctor.command", "Doctor"),
     "export": ("web_export.export", "ExportMobavatar"),
     "info": ("web_export.exchange.info", "Info"),
+    "make-template": ("make_template", "MakeTemplate"),
     "render-web": ("web_export.render_web", "RenderWeb"),
     "site": ("web_export.site", "Site"),
     "view": ("view", "View"),
