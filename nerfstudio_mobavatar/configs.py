@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from nerfstudio.configs.base_config import ViewerConfig
+from nerfstudio.configs.base_config import LoggingConfig, ViewerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from . import ns_export_hook
@@ -62,69 +62,72 @@ def _free() -> LossConfig:
     return LossConfig(rotation_sparsity=0.0, log_scale_sparsity=0.0, color_sparsity=0.0)
 
 
-mobavatar = MethodSpecification(
-    config=MobavatarTrainerConfig(
-        method_name="mobavatar",
+def _method(
+    name: str,
+    description: str,
+    steps: int,
+    model: MobavatarModelConfig,
+    optimizers: dict[str, Any],
+    max_image_side: int = 0,
+    steps_per_eval_image: int = 1000,
+    steps_per_save: int = 2000,
+    steps_per_log: int = 50,
+) -> MethodSpecification:
+    """What the methods differ in. Evaluation of all pictures is left to `ns-eval`; each log of the losses waits for the
+    GPU, so there are few in long runs."""
+    dataparser = AutoDataParserConfig(max_image_side=max_image_side)
+    config = MobavatarTrainerConfig(
+        method_name=name,
         steps_per_eval_batch=0,
-        steps_per_eval_image=1000,
+        steps_per_eval_image=steps_per_eval_image,
         steps_per_eval_all_images=0,
-        steps_per_save=2000,
-        max_num_iterations=280_000,
-        pipeline=MobavatarPipelineConfig(
-            datamanager=AvatarDataManagerConfig(), model=MobavatarModelConfig(losses=_free())
-        ),
-        optimizers=_optimizers(RATES),
+        steps_per_save=steps_per_save,
+        max_num_iterations=steps,
+        pipeline=MobavatarPipelineConfig(datamanager=AvatarDataManagerConfig(dataparser=dataparser), model=model),
+        optimizers=optimizers,
         viewer=ViewerConfig(num_rays_per_chunk=1 << 15),
         vis="viewer+tensorboard",
-    ),
-    description="Animatable avatar with pruned local blendshapes, paper scale: 200K Gaussians, 256 parts (GPU).",
+        logging=LoggingConfig(steps_per_log=steps_per_log),
+    )
+    return MethodSpecification(config, description)
+
+
+mobavatar = _method(
+    "mobavatar",
+    "Animatable avatar with pruned local blendshapes, paper scale: 200K Gaussians, 256 parts (GPU).",
+    280_000,
+    MobavatarModelConfig(losses=_free()),
+    _optimizers(RATES),
 )
 
-mobavatar_fast = MethodSpecification(
-    config=MobavatarTrainerConfig(
-        method_name="mobavatar-fast",
-        steps_per_eval_batch=0,
-        steps_per_eval_image=1000,
-        steps_per_eval_all_images=0,
-        steps_per_save=2000,
-        max_num_iterations=10_000,
-        pipeline=MobavatarPipelineConfig(
-            datamanager=AvatarDataManagerConfig(dataparser=AutoDataParserConfig(max_image_side=1024)),
-            model=MobavatarModelConfig(
-                avatar=AvatarConfig(num_gaussians=100_000, num_nodes=6_000),
-                pruning=PruningConfig(keep_count=10_000),
-                losses=_free(),
-                warmup_fraction=0.02,
-                perceptual_fraction=0.3,
-            ),
-        ),
-        optimizers=_optimizers(FAST_RATES, "cosine"),
-        viewer=ViewerConfig(num_rays_per_chunk=1 << 15),
-        vis="viewer+tensorboard",
+mobavatar_fast = _method(
+    "mobavatar-fast",
+    "The same method for a first look: 100K Gaussians, pictures of 1024 px, minutes on a GPU.",
+    10_000,
+    MobavatarModelConfig(
+        avatar=AvatarConfig(num_gaussians=100_000, num_nodes=6_000),
+        pruning=PruningConfig(keep_count=10_000),
+        losses=_free(),
+        warmup_fraction=0.02,
+        perceptual_fraction=0.3,
     ),
-    description="The same method for a first look: 100K Gaussians, pictures of 1024 px, minutes on a GPU.",
+    _optimizers(FAST_RATES, "cosine"),
+    max_image_side=1024,
 )
 
-mobavatar_tiny = MethodSpecification(
-    config=MobavatarTrainerConfig(
-        method_name="mobavatar-tiny",
-        steps_per_eval_batch=0,
-        steps_per_eval_image=500,
-        steps_per_eval_all_images=0,
-        steps_per_save=500,
-        max_num_iterations=500,
-        pipeline=MobavatarPipelineConfig(
-            datamanager=AvatarDataManagerConfig(dataparser=AutoDataParserConfig(max_image_side=256)),
-            model=MobavatarModelConfig(
-                avatar=AvatarConfig(num_gaussians=10_000, num_parts=64, num_nodes=1_500),
-                pruning=PruningConfig(keep_count=1_000),
-                losses=LossConfig(perceptual="ssim", perceptual_weight=0.2, scale_threshold_m=0.02),
-                warmup_fraction=0.1,
-            ),
-        ),
-        optimizers=_optimizers(TINY_RATES),
-        viewer=ViewerConfig(num_rays_per_chunk=1 << 15),
-        vis="viewer+tensorboard",
+mobavatar_tiny = _method(
+    "mobavatar-tiny",
+    "The same method, small: 10K Gaussians, 64 parts, trains in minutes on two CPU cores at about 256 px.",
+    500,
+    MobavatarModelConfig(
+        avatar=AvatarConfig(num_gaussians=10_000, num_parts=64, num_nodes=1_500),
+        pruning=PruningConfig(keep_count=1_000),
+        losses=LossConfig(perceptual="ssim", perceptual_weight=0.2, scale_threshold_m=0.02),
+        warmup_fraction=0.1,
     ),
-    description="The same method, small: 10K Gaussians, 64 parts, trains in minutes on two CPU cores at about 256 px.",
+    _optimizers(TINY_RATES),
+    max_image_side=256,
+    steps_per_eval_image=500,
+    steps_per_save=500,
+    steps_per_log=10,
 )

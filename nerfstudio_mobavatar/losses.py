@@ -4,7 +4,7 @@
 `[b, h, w, 3]` in 0..1, masks `[b, h, w, 1]`; both may be uint8 where a function says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
+from .cuda_graph import ValueAndGradient
 from .device import compiled, upload
 
 SSIM_WINDOW = 11
@@ -109,6 +110,20 @@ def node_smoothness(dx: Float[Tensor, "m 3"], neighbours: Int[Tensor, "m k"]) ->
     return (dx[:, None] - near).abs().sum(-1).mean()
 
 
+def regularisers(
+    scales: Float[Tensor, "n 3"],
+    scale_threshold: float,
+    dx: Float[Tensor, "m 3"],
+    neighbours: Int[Tensor, "m k"],
+    correctives: tuple[Float[Tensor, "n 4"], Float[Tensor, "n 3"], Float[Tensor, "n 3"]] | None,
+    sparsity_weights: tuple[float, float, float],
+) -> list[Float[Tensor, ""]]:
+    """`scale_penalty`, `node_smoothness` and, where there are correctives of rotation, scale and colour,
+    `corrective_sparsity`: what does not look at pictures, in one function for the compiler."""
+    terms = [scale_penalty(scales, scale_threshold), node_smoothness(dx, neighbours)]
+    return terms if correctives is None else [*terms, corrective_sparsity(*correctives, *sparsity_weights)]
+
+
 class Box(NamedTuple):
     """Rows `y0 .. y1 - 1` and columns `x0 .. x1 - 1`, inside the picture."""
 
@@ -160,15 +175,20 @@ def square_crop(
 
 
 def square_crops(
-    pictures: Sequence[Float[Tensor, "b h w 3"]], boxes: Int[Tensor, "b 4"], background: Float[Tensor, " 3"], side: int
+    pictures: Sequence[Float[Tensor, "b h w 3"]],
+    boxes: Int[Tensor, "b 4"],
+    background: Float[Tensor, " 3"],
+    side: int,
+    weights: Callable[..., Float[Tensor, "b side n"]] | None = None,
 ) -> list[Float[Tensor, "b 3 side side"]]:
     """`square_crop` of every picture of several batches at once, as products with the interpolation's weights along
-    rows and columns."""
+    rows and columns. `weights`: `_resize_weights`, or it compiled."""
+    weights = weights or _resize_weights
     height, width = pictures[0].shape[1:3]
     y0, y1, x0, x1 = (v[:, None, None] for v in boxes.unbind(1))
     longest = torch.maximum(y1 - y0, x1 - x0)
-    rows = _resize_weights(y0, y1, longest, side, max(height, width))[..., :height].to(background.dtype)
-    columns = _resize_weights(x0, x1, longest, side, max(height, width))[..., :width].to(background.dtype)
+    rows = weights(y0, y1, longest, side, max(height, width))[..., :height].to(background.dtype)
+    columns = weights(x0, x1, longest, side, max(height, width))[..., :width].to(background.dtype)
 
     def crop(pixels: Tensor) -> Tensor:
         # of the difference from the background, which is zero where the square reaches beyond the box
@@ -184,13 +204,14 @@ def _resize_weights(low: Tensor, high: Tensor, longest: Tensor, side: int, lengt
     at = torch.arange(length, device=low.device)
     step = longest / side
     center = (torch.arange(side, device=low.device)[:, None] + 0.5) * step
+    total = (_triangle(at, center, step) * (at < longest)).sum(-1, keepdim=True)
+    inside = (at >= low) & (at < high)
+    return _triangle(at - low + (longest - (high - low)) // 2, center, step) * inside / total
 
-    def triangle(position: Tensor) -> Tensor:
-        return F.relu(1 - (position + 0.5 - center).abs() / step.clamp(min=1))
 
-    total = (triangle(at) * (at < longest)).sum(-1, keepdim=True)
-    own = triangle(at - low + (longest - (high - low)) // 2) * ((at >= low) & (at < high))
-    return own / total
+def _triangle(position: Tensor, center: Tensor, width: Tensor) -> Tensor:
+    """Of pixels `width` or one wide, whichever is more, around the centre."""
+    return F.relu(1 - (position + 0.5 - center).abs() / width.clamp(min=1))
 
 
 def ssim(a: Float[Tensor, "b h w 3"], b: Float[Tensor, "b h w 3"]) -> Float[Tensor, ""]:
@@ -279,7 +300,8 @@ class LpipsPerceptual:
     """
 
     def __init__(self, download: bool = False, fast: bool = False):
-        """`fast` is for training on CUDA: the network in bfloat16, compiled; metrics want float32.
+        """`fast` is for training on CUDA: the network in bfloat16, compiled, with its gradient in one CUDA graph;
+        metrics want float32.
 
         Errors: `PerceptualWeightsMissingError` if the weights are absent and must not be downloaded."""
         if download and not vgg_path().exists():
@@ -293,6 +315,8 @@ class LpipsPerceptual:
         self._linear: list[Tensor] = []
         self._dtype = torch.bfloat16 if fast else torch.float32
         self._compare = compiled(self._distance, fast)
+        self._weights = compiled(_resize_weights, fast, dynamic=True)
+        self._mean_distance = ValueAndGradient(self._mean_distance_of) if fast else self._mean_distance_of
 
     def _load(self, device: torch.device) -> None:
         import torchmetrics.functional.image
@@ -319,7 +343,7 @@ class LpipsPerceptual:
     def _features(self, pixels: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Unit-normalised activations at the taps; input 0..1."""
         assert self._layers is not None
-        x, taps = (2 * pixels - 1 - self._mean) / self._std, []
+        x, taps = (2 * pixels.float() - 1 - self._mean) / self._std, []
         x = x.to(self._dtype, memory_format=torch.channels_last)
         for i, layer in enumerate(self._layers):
             x = layer(x)
@@ -336,15 +360,22 @@ class LpipsPerceptual:
 
     def distance(self, a: Float[Tensor, "b 3 h w"], b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, " b"]:
         """LPIPS of pictures in 0..1."""
-        if self._layers is None or self._linear[0].device != a.device:
-            self._load(a.device)
+        self._need(a.device)
         return self._compare(a, b)
 
+    def _need(self, device: torch.device) -> None:
+        if self._layers is None or self._linear[0].device != device:
+            self._load(device)
+
+    def _mean_distance_of(self, a: Tensor, b: Tensor) -> Float[Tensor, ""]:
+        return self._compare(a, b).mean()
+
     def __call__(self, rendered: Tensor, target: Tensor, boxes: Tensor, background: Tensor) -> Float[Tensor, ""]:
+        self._need(rendered.device)
         boxes = upload(boxes, rendered.device)
         pictures = [v.to(self._dtype) for v in (rendered, target)]
-        crops = square_crops(pictures, boxes, background.to(self._dtype), LPIPS_SIDE)
-        return self.distance(*(crop.float() for crop in crops)).mean()
+        crops = square_crops(pictures, boxes, background.to(self._dtype), LPIPS_SIDE, self._weights)
+        return self._mean_distance(*crops)
 
 
 def make_perceptual(

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from . import features, losses, metrics, parallel, pruning_report, trained_poses, viewer_controls
 from .avatar import Avatar, AvatarConfig, Layout, make_layout
-from .blendshapes import ATTRIBUTES
 from .body_model import Body, load_body
 from .camera_colors import CameraColors
 from .capture import Capture, CaptureError
@@ -146,6 +145,7 @@ class MobavatarModel(Model):
         if fast:
             self.avatar.compile_decode()
         self.photometric = compiled(losses.photometric, fast, dynamic=True)  # crops differ in size
+        self.regularisers = compiled(losses.regularisers, fast)
         terms = self.config.losses
         self.perceptual = losses.make_perceptual(terms.perceptual, terms.perceptual_fallback, fast=fast)
         self._frames: tuple[Tensor, Tensor] | None = None
@@ -378,14 +378,19 @@ class MobavatarModel(Model):
         if weights.mask_weight > 0:
             covered = outputs["accumulation"]
             terms["mask"] = weights.mask_weight * losses.mask_l1(covered, mask, weights.edge_band_px)
-        terms["scale"] = weights.scale_weight * losses.scale_penalty(posed.scales, weights.scale_threshold_m)
-        neighbours = self.avatar.get_buffer("node_neighbours")
-        terms["smooth"] = weights.smoothness_weight * losses.node_smoothness(posed.node_displacement, neighbours)
-        if posed.correctives and not self.avatar.is_pruned:
-            rotation, scale, color = (posed.correctives[name] for name in ATTRIBUTES)
-            terms["sparsity"] = losses.corrective_sparsity(
-                rotation, scale, color, weights.rotation_sparsity, weights.log_scale_sparsity, weights.color_sparsity
-            )
+        deltas = posed.correctives
+        sparse = bool(deltas) and not self.avatar.is_pruned
+        scale, smooth, *sparsity = self.regularisers(
+            posed.scales,
+            weights.scale_threshold_m,
+            posed.node_displacement,
+            self.avatar.get_buffer("node_neighbours"),
+            (deltas["rotation"], deltas["scale"], deltas["color"]) if sparse else None,
+            (weights.rotation_sparsity, weights.log_scale_sparsity, weights.color_sparsity),
+        )
+        terms |= {"scale": weights.scale_weight * scale, "smooth": weights.smoothness_weight * smooth}
+        if sparse:
+            (terms["sparsity"],) = sparsity
         self.viewer_pose.losses = {name: value.detach() for name, value in terms.items()}
         return terms
 

@@ -4,9 +4,12 @@ This is the only place that imports gsplat, and it does so when the first image 
 """
 
 import importlib.metadata
+import math
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
-from typing import Literal
+from inspect import signature
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -16,6 +19,8 @@ from . import torch_rasterizer
 from .gaussians import PosedGaussians
 
 Backend = Literal["gsplat", "torch"]
+TILE = 16
+"""Side of gsplat's tiles, pixels."""
 
 
 class RasterizerUnavailableError(RuntimeError):
@@ -131,6 +136,8 @@ def _rasterize_gsplat(
 ) -> Rendered:
     """`gsplat.rasterization` with covariances; the call is the same in 1.4.0 and 1.5.3."""
     resolve_backend("gsplat", gaussians.means.device)
+    if not with_depth:
+        return _draw_colors(gaussians, T_cam_world, K, width, height, background)
     from gsplat import rasterization  # compiles on the first import of a fresh install
 
     g = gaussians
@@ -150,7 +157,43 @@ def _rasterize_gsplat(
         # the same few cameras see nearly every Gaussian: packing would only add work
         packed=False,
         backgrounds=background.expand(len(K), 3),
-        render_mode="RGB+ED" if with_depth else "RGB",
+        render_mode="RGB+ED",
         covars=g.covariances,
     )
-    return Rendered(image[..., :3], alpha, image[..., 3:] if with_depth else torch.zeros_like(alpha))
+    return Rendered(image[..., :3], alpha, image[..., 3:])
+
+
+def _draw_colors(
+    g: PosedGaussians,
+    T_cam_world: Float[Tensor, "c 4 4"],
+    K: Float[Tensor, "c 3 3"],
+    width: int,
+    height: int,
+    background: Float[Tensor, " 3"],
+) -> Rendered:
+    """The steps of `gsplat.rasterization` without depth, one by one: it picks the covariances' upper triangle by lists
+    of numbers, for which host and GPU wait for each other, and whose gradient sorts."""
+    from gsplat import fully_fused_projection, isect_offset_encode, isect_tiles, rasterize_to_pixels
+
+    c, columns, rows = len(K), math.ceil(width / TILE), math.ceil(height / TILE)
+    triangle = g.covariances.flatten(1).index_select(1, _upper_triangle(g.means.device))
+    # 1.5 draws no further than a Gaussian's opacity reaches
+    bounds: dict[str, Any] = (
+        {"opacities": g.opacities} if "opacities" in signature(fully_fused_projection).parameters else {}
+    )
+    radii, means, depths, conics, _ = fully_fused_projection(
+        g.means, triangle, None, None, T_cam_world, K, width, height, **bounds
+    )
+    _, crossings, order = isect_tiles(means, radii, depths, TILE, columns, rows)
+    offsets = isect_offset_encode(crossings, c, columns, rows)
+    colors, opacities = g.colors.expand(c, -1, -1), g.opacities.expand(c, -1)
+    image, alpha = rasterize_to_pixels(
+        means, conics, colors, opacities, width, height, TILE, offsets, order, backgrounds=background.expand(c, 3)
+    )
+    return Rendered(image, alpha, torch.zeros_like(alpha))
+
+
+@cache
+def _upper_triangle(device: torch.device) -> Tensor:
+    """Places of a symmetric matrix's six numbers among its nine."""
+    return torch.tensor([0, 1, 2, 4, 5, 8], device=device)

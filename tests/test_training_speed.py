@@ -4,8 +4,9 @@ import jaxtyping
 import pytest
 import torch
 
-from nerfstudio_mobavatar import device, losses
+from nerfstudio_mobavatar import device, losses, render
 from nerfstudio_mobavatar.avatar import Avatar
+from nerfstudio_mobavatar.cuda_graph import ValueAndGradient
 from nerfstudio_mobavatar.losses import Box
 from nerfstudio_mobavatar.optim import DecaySchedulerConfig, FusedAdamConfig, SafeOptimizers
 from nerfstudio_mobavatar.transforms import product
@@ -88,6 +89,77 @@ def test_crops_by_products_equal_the_resize_one_by_one():
     upstream = torch.randn(got.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     grads = [torch.autograd.grad((v * upstream).sum(), pixels)[0] for v in (got, want)]
     torch.testing.assert_close(*grads, rtol=0, atol=1e-5)
+
+
+def test_compiled_crop_weights_equal_plain_ones(traceable):
+    boxes = torch.tensor([[0, 60, 0, 44], [3, 58, 7, 20]])
+    pixels, background = torch.rand(2, 60, 44, 3), torch.zeros(3)
+    traced = torch.compile(losses._resize_weights, backend="aot_eager", fullgraph=True, dynamic=True)
+    for height in (60, 58):  # crops differ in size
+        (want,) = losses.square_crops([pixels[:, :height]], boxes, background, 16)
+        (got,) = losses.square_crops([pixels[:, :height]], boxes, background, 16, traced)
+        torch.testing.assert_close(got, want, rtol=0, atol=1e-6)  # another order of float32 operations
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_value_and_gradient_in_one_go_equal_autograd(device):
+    """Two sets of shapes in turn, so that recordings on CUDA share their memory and are replayed out of order."""
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device for graphs")
+
+    def function(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return ((x - y).square() * torch.sin(x)).mean()
+
+    joint = ValueAndGradient(function)
+    for step, count in enumerate([3, 2, 3, 2, 3]):
+        generator = torch.Generator().manual_seed(step)
+        x, y = (torch.randn(count, 5, generator=generator).to(device) for _ in range(2))
+        x.requires_grad_()
+        results = []
+        for f in (joint, function):
+            value = f(2 * x, y)
+            results.append((value.detach(), *torch.autograd.grad(0.3 * value, x)))
+        torch.testing.assert_close(*results)
+
+
+def test_gsplat_step_by_step_draws_what_its_own_call_draws():
+    """Picture, alpha and all gradients; the call with depth is gsplat's own."""
+    if not torch.cuda.is_available() or render._installed("gsplat") is None:
+        pytest.skip("gsplat needs a CUDA device")
+    avatar = tiny_avatar().cuda().train()
+    pose, transl, expression = (v.cuda() for v in random_pose(1))
+    T, K = torch.eye(4).repeat(3, 1, 1), torch.tensor([[150.0, 0, 50], [0, 150, 60], [0, 0, 1]]).repeat(3, 1, 1)
+    T[:, 2, 3], T[:, 0, 3], K[1] = 3.0, torch.linspace(-0.2, 0.2, 3), K[1] * torch.tensor([[1.1], [0.9], [1.0]])
+    background = torch.tensor([0.2, 0.5, 0.9], device="cuda")
+    results = []
+    for with_depth in (True, False):
+        avatar.zero_grad(set_to_none=True)
+        gaussians = avatar(pose, transl, expression).gaussians
+        drawn = render.rasterize(gaussians, T.cuda(), K.cuda(), 100, 120, background, "gsplat", with_depth)
+        pixels = torch.cat([drawn.rgb, drawn.alpha], -1)
+        assert drawn.alpha.max() > 0.5
+        (pixels * torch.linspace(-1, 2, pixels.numel(), device="cuda").view(pixels.shape)).sum().backward()
+        results.append((pixels.detach(), [p.grad for p in avatar.parameters() if p.grad is not None]))
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-4)  # sums by atomics
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_regularisers_are_the_single_terms(sparse, traceable):
+    generator = torch.Generator().manual_seed(0)
+    scales, dx = torch.rand(30, 3, generator=generator) / 50, torch.randn(9, 3, generator=generator)
+    neighbours = torch.randint(0, 9, (9, 7), generator=generator)
+    rotation, scale, color = (torch.randn(30, width, generator=generator) for width in (4, 3, 3))
+    correctives = (rotation, scale, color) if sparse else None
+    traced = torch.compile(losses.regularisers, backend="aot_eager", fullgraph=True, dynamic=False)
+    leaves = [v.requires_grad_() for v in (scales, dx, *(correctives or ()))]
+    want = [losses.scale_penalty(scales, 0.01), losses.node_smoothness(dx, neighbours)]
+    if sparse:
+        want.append(losses.corrective_sparsity(rotation, scale, color, 0.1, 0.2, 0.3))
+    for function in (losses.regularisers, traced):
+        got = function(scales, 0.01, dx, neighbours, correctives, (0.1, 0.2, 0.3))
+        torch.testing.assert_close(got, want)
+        gradients = [torch.autograd.grad(torch.stack(v).sum(), leaves, retain_graph=True) for v in (got, want)]
+        torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize("px", [0, 2])
