@@ -126,8 +126,8 @@ def test_gsplat_step_by_step_draws_what_its_own_call_draws():
     """Picture, alpha and all gradients; the call with depth is gsplat's own."""
     if not torch.cuda.is_available() or render._installed("gsplat") is None:
         pytest.skip("gsplat needs a CUDA device")
-    avatar = tiny_avatar().cuda().train()
-    pose, transl, expression = (v.cuda() for v in random_pose(1))
+    avatar = tiny_avatar().to("cuda").train()
+    pose, transl, expression = (v.to("cuda") for v in random_pose(1))
     T, K = torch.eye(4).repeat(3, 1, 1), torch.tensor([[150.0, 0, 50], [0, 150, 60], [0, 0, 1]]).repeat(3, 1, 1)
     T[:, 2, 3], T[:, 0, 3], K[1] = 3.0, torch.linspace(-0.2, 0.2, 3), K[1] * torch.tensor([[1.1], [0.9], [1.0]])
     background = torch.tensor([0.2, 0.5, 0.9], device="cuda")
@@ -135,7 +135,7 @@ def test_gsplat_step_by_step_draws_what_its_own_call_draws():
     for with_depth in (True, False):
         avatar.zero_grad(set_to_none=True)
         gaussians = avatar(pose, transl, expression).gaussians
-        drawn = render.rasterize(gaussians, T.cuda(), K.cuda(), 100, 120, background, "gsplat", with_depth)
+        drawn = render.rasterize(gaussians, T.to("cuda"), K.to("cuda"), 100, 120, background, "gsplat", with_depth)
         pixels = torch.cat([drawn.rgb, drawn.alpha], -1)
         assert drawn.alpha.max() > 0.5
         (pixels * torch.linspace(-1, 2, pixels.numel(), device="cuda").view(pixels.shape)).sum().backward()
