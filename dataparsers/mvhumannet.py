@@ -39,6 +39,8 @@ EXTRINSICS, INTRINSICS, SCALE = "camera_extrinsics.json", "camera_intrinsics.jso
 PICTURE = re.compile(r"^(\d{1,18})_img\.(?:jpg|jpeg|png)$", re.IGNORECASE)
 MASK = re.compile(r"^(\d{1,18})_img_fmask\.(?:jpg|jpeg|png)$", re.IGNORECASE)
 STEP = 5
+MOST = 1e6
+"""Radians, metres or coefficients."""
 FPS = 5.0
 LARGE_SCALE = 120 / 65
 LARGE, SMALL = (4096, 3000), (2448, 2048)
@@ -167,7 +169,7 @@ def _parameters(path: Path) -> dict[str, Float[ndarray, " n"]]:
         person: dict[str, Any] = content[0] if isinstance(content, list) else content
         values = {key: np.asarray(person[key], np.float64).ravel() for key in SIZES}
     for key, size in SIZES.items():
-        if size not in (None, values[key].size) or not np.isfinite(values[key]).all():
+        if size not in (None, values[key].size) or not (np.abs(values[key]) < MOST).all():
             raise CaptureError(
                 f"{path}: expected {size or 'only'} finite numbers in {key}, found {values[key].size} numbers. Copy "
                 "the data set's own file, or leave the frame out by removing it."

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from . import durable
+from .plain_data import check_torch_zip
 
 LAYOUT = 2
 """Of what is written, and the newest that is read. 1 has no key `run`: random numbers and counters start anew."""
@@ -73,9 +74,8 @@ def read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; the folder has {_listed(path.parent)}")
     try:
+        check_torch_zip(path)
         with zipfile.ZipFile(path) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise zipfile.BadZipFile("it is packed, as torch never does")
             bad = archive.testzip()
         if bad is not None:
             raise zipfile.BadZipFile(f"the checksum of {bad} differs")

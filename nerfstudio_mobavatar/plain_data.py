@@ -150,6 +150,17 @@ def damage_as(kind: type[Exception], where: Path | str, expected: str, remedy: s
         raise kind(f"{where}: expected {expected}, found that it is not so ({_said(error)}). {remedy}") from error
 
 
+def check_torch_zip(path: Path) -> None:
+    """What `torch.save` writes is not packed, and holds no more than it has bytes: torch sets aside what it claims.
+    Raises `NotPlainError`, and `zipfile.BadZipFile` for what is no archive."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise NotPlainError("a packed archive, as torch never writes it")
+    if sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise NotPlainError("an archive that claims more than it has bytes")
+
+
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> ndarray:
     # what numpy writes; other methods set memory aside as the file says
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

@@ -8,7 +8,7 @@ from typing import Any
 from numpy import ndarray
 
 from nerfstudio_mobavatar.capture import CaptureError
-from nerfstudio_mobavatar.plain_data import NotPlainError, read_npz
+from nerfstudio_mobavatar.plain_data import NotPlainError, check_torch_zip, read_npz
 
 from .types import MotionError
 
@@ -56,6 +56,7 @@ def pt_content(path: Path) -> Any:
     import torch
 
     try:
+        check_torch_zip(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive can raise anything at all
         raise MotionError(

@@ -89,7 +89,11 @@ def read(path: Path, rig: Rig) -> RawMotion:
     rows = read_rows(path)
     pose = np.stack([row.pose for row in rows])
     Rh = np.stack([row.Rh for row in rows])
-    if not np.isfinite(Rh).all() or np.abs(Rh @ Rh.transpose(0, 2, 1) - np.eye(3)).max() > 0.01:
+    if (
+        not np.isfinite(Rh).all()
+        or np.abs(Rh @ Rh.transpose(0, 2, 1) - np.eye(3)).max() > 0.01
+        or np.linalg.det(Rh).min() < 0
+    ):
         raise MotionError(f"{path}: expected rotations in Rh, found matrices that are none. Export it again.")
     bad = np.flatnonzero(~(np.abs(pose) < MAX_NUMBER).all((1, 2)))  # NaN is not below it
     if len(bad):
