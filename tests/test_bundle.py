@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from nerfstudio_mobavatar import integer_tables
+from nerfstudio_mobavatar import integer_tables, trained_poses
 from nerfstudio_mobavatar.web_export import bundle, evaluate, quantise
 from nerfstudio_mobavatar.web_export.bundle import AvatarArrays, BundleError
 from nerfstudio_mobavatar.web_export.precision import Precision, Quality
@@ -332,3 +332,73 @@ def test_avatars_that_do_not_fit_are_refused(avatar: AvatarArrays, name: str, va
     array.flat[-1] = value
     with pytest.raises(BundleError, match=message):
         bundle.encode(dataclasses.replace(avatar, **{name: array}))
+
+
+def test_what_training_saw_comes_back(avatar: AvatarArrays):
+    inputs = np.random.default_rng(3).normal(0, 0.3, (40, avatar.layer_sizes[0])).astype(np.float32)
+    regions = tuple(trained_poses.trained_regions(inputs, avatar.num_pose_inputs, prototypes=3))
+    seen = dataclasses.replace(
+        avatar, input_range=trained_poses.input_range(inputs), trained_regions=regions, pixels_per_metre=512.5
+    )
+    found = bundle.decode(bundle.encode(seen))
+    assert found.input_range is not None and found.input_range.dtype == np.float32
+    np.testing.assert_allclose(found.input_range, seen.input_range, atol=1e-7)
+    assert [(r.name, r.joints) for r in found.trained_regions] == [(r.name, r.joints) for r in regions]
+    assert found.pixels_per_metre == 512.5
+    bare = bundle.read_header(bundle.encode(avatar))[0]
+    assert not {"input_range", "trained_regions", "pixels_per_metre"} & bare.keys()
+
+
+def test_numbers_are_float32_and_indices_are_integers(decoded: AvatarArrays):
+    for field in dataclasses.fields(AvatarArrays):
+        value = getattr(decoded, field.name)
+        arrays = value if isinstance(value, tuple) else (value,)
+        for array in arrays:
+            if isinstance(array, np.ndarray):
+                assert array.dtype in (np.float32, np.int32, np.int64), f"{field.name} is {array.dtype}"
+
+
+def test_rounding_is_weighed_by_the_poses_that_matter(avatar: AvatarArrays):
+    inputs = np.random.default_rng(4).normal(0, 0.5, (64, avatar.layer_sizes[0])).astype(np.float32)
+    small = bundle.PRESETS["small"]
+    assert bundle.encode(avatar, small, inputs) != bundle.encode(avatar, small)
+
+
+def test_the_table_of_sections_is_that_of_the_file(data: bytes):
+    header, _ = bundle.read_header(data)
+    table = bundle.section_table(header)
+    assert [row["name"] for row in table] == [entry["name"] for entry in header["sections"]]
+    assert sum(row["bytes"] for row in table) == sum(entry["stored_bytes"] for entry in header["sections"])
+    rows = {row["name"]: row for row in table}
+    assert rows["color_index"]["shape"][0] == 60 and rows["color_index"]["dtype"].startswith("uint")
+    assert rows["node_basis"]["dtype"].startswith("int")
+    assert all(row.keys() == {"name", "dtype", "shape", "bytes"} for row in table)
+    planes = {entry["name"]: entry["planes"] for entry in header["sections"]}
+    assert all(int(row["dtype"].rsplit("int")[-1]) == 8 * planes[row["name"]] for row in table)
+
+
+def test_the_table_of_sections_of_version_1():
+    header, _ = bundle.read_header((make_bundle.HERE / "avatar_v1.mobavatar").read_bytes())
+    table = bundle.section_table(header)
+    assert table and all(row.keys() == {"name", "dtype", "shape", "bytes"} for row in table)
+    assert [row["bytes"] for row in table] == [entry["stored_bytes"] for entry in header["sections"]]
+
+
+def test_the_smallest_avatar_and_the_largest_networks():
+    whole = SyntheticAvatar(num_gaussians=17, num_parts=1, num_nodes=4, num_kept=0).build()
+
+    def first(count: int) -> AvatarArrays:
+        arrays = {f.name: getattr(whole, f.name) for f in dataclasses.fields(whole)}
+        cut = {n: v[:count] for n, v in arrays.items() if isinstance(v, np.ndarray) and v.ndim and len(v) == 17}
+        return dataclasses.replace(whole, **cut)
+
+    one = first(1)
+    assert len(bundle.decode(bundle.encode(one)).position) == 1
+    with pytest.raises(BundleError, match="one Gaussian at least"):
+        bundle.encode(first(0))
+    crowd = dataclasses.replace(one, node_part=np.zeros(65537, np.int64))
+    with pytest.raises(BundleError, match="at most 65536 parts and nodes"):
+        bundle.encode(crowd)
+    wrong = dataclasses.replace(one, node_part=np.full_like(one.node_part, 1))
+    with pytest.raises(BundleError, match=r"node_part must lie in 0\.\.0"):
+        bundle.encode(wrong)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.bench.common import command_line, device_name, write
+from tests.bench.common import RESULTS, command_line, device_name, write
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutation"
@@ -86,25 +86,25 @@ def main() -> None:
     found = outcomes(WORK / "mutants")
     if not found:
         raise SystemExit(f"mutation: no mutants in {WORK / 'mutants'}; see mutmut's output above")
-    by_module = {}
+    known = RESULTS / "reliability.json"
+    by_module = json.loads(known.read_text()).get("mutation_by_module", {}) if known.is_file() else {}
     for module, names in found.items():
         caught, tried = score(list(names.values()))
-        by_module[module] = {"caught": caught, "tried": tried, "generated": len(names)}
         for name, status in names.items():
             if status not in CAUGHT:
                 print(f"{status:>12}  {name}")
+        if tried:
+            by_module[module] = {
+                "caught": caught,
+                "tried": tried,
+                "generated": len(names),
+                "device": device_name("cpu"),
+                "command": command_line(),
+            }
     caught, tried = (sum(counts[key] for counts in by_module.values()) for key in ("caught", "tried"))
     if not tried:
         raise SystemExit("mutation: no mutant was tried")
-    write(
-        "reliability",
-        {
-            "mutation_score": round(caught / tried, 4),
-            "mutation_by_module": by_module,
-            "mutation_device": device_name("cpu"),
-            "mutation_command": command_line(),
-        },
-    )
+    write("reliability", {"mutation_score": round(caught / tried, 4), "mutation_by_module": by_module})
 
 
 if __name__ == "__main__":
