@@ -5,7 +5,8 @@ What it is read as. `Camera_Parameter/NN`: `RT` is **camera-to-world**, metres, 
 integers (half a pixel is added); `D` is OpenCV's k1 k2 p1 p2 k3. Pictures: encoded bytes at `Camera_5mp/N/color/FRAME`
 and `Camera_12mp/N/color/FRAME`; masks at `Mask/N/mask/FRAME`, the largest of the channels, 255 is the person. Body:
 `SMPLx/{betas, expression, fullpose (T, 55, 3), transl, scale}`, row n is frame n, hands relative to the model's mean
-(`flat_hand_mean=False`), the model of the actor's gender (attribute of the main file). 15 frames per second.
+(`flat_hand_mean=False`), the model of the actor's gender (attribute of the main file, left unread: HDF5's library
+crashes on damaged texts of variable length). 15 frames per second.
 
 Checked against: scripts/3DGS/SMCReader.py and dataset_readers.py of github.com/DNA-Rendering/DNA-Rendering, the
 authors' sample code. Second hand: `scale`, which that code reads and does not use; others multiply the posed body,
@@ -90,7 +91,7 @@ class DNARendering(CaptureDataParser):
         """Read and check the two files, then unpack the used pictures."""
         main, path = find_pair(self.root, self.config.sequence)
         annotations = read_annotations(path)
-        groups, images, gender = read_main(main)
+        groups, images = read_main(main)
         without = [name for name in annotations.cameras if name not in images]
         raw, scale, fit_notes = read_body(annotations)
         scale = scale if self.config.apply_scale else 1.0
@@ -100,7 +101,7 @@ class DNARendering(CaptureDataParser):
             Recording(name, main, images[name], annotations.masks.get(name, ()), partial(read, groups[name], name))
             for name in used_cameras(self.config, main, list(images))
         ]
-        notes = (*fit_notes, _body_note(gender, scale))
+        notes = (*fit_notes, _body_note(scale))
         if without:
             notes += (f"{len(without)} of the {len(annotations.cameras)} calibrated cameras have no pictures.",)
 
@@ -162,22 +163,20 @@ def read_annotations(path: Path) -> Annotations:
         return Annotations(path, cameras, masks, body)
 
 
-def read_main(path: Path) -> tuple[dict[str, str], dict[str, Sequence[int]], str]:
-    """Group by camera, frames with a picture by camera, and the actor's gender."""
+def read_main(path: Path) -> tuple[dict[str, str], dict[str, Sequence[int]]]:
+    """Group by camera, and frames with a picture by camera."""
     groups, images = {}, {}
     with hdf5.opened(path) as file:
         for group in GROUPS:
             for number in hdf5.frames(file, group) if group in file else ():
                 groups[f"{number:02d}"] = group
                 images[f"{number:02d}"] = hdf5.frames(file, group, str(number), "color")
-        gender = file.attrs.get("gender", "unknown")
     if not images:
         raise CaptureError(
             f"{path}: expected pictures in {' or '.join(GROUPS)}, found neither. Give the main file of the recording."
         )
     names = sorted(images)
-    gender = gender.decode(errors="replace") if isinstance(gender, bytes) else str(gender)
-    return groups, {name: images[name] for name in names}, gender[:40]
+    return groups, {name: images[name] for name in names}
 
 
 def opencv_entry(annotations: Annotations, name: str, scale: float) -> dict[str, ndarray]:
@@ -235,10 +234,11 @@ def _all_rows(expression: ndarray, rows: int) -> tuple[ndarray, tuple[str, ...]]
     return full, (f"SMPLx/expression has {len(expression)} of {rows} rows: zero for the other frames.",)
 
 
-def _body_note(gender: str, scale: float) -> str:
+def _body_note(scale: float) -> str:
     scaled = "" if scale == 1 else f" Camera positions are divided by the body's scale {scale:.4f} (--apply-scale)."
     return (
-        f"the fit is of the {gender} SMPL-X model, with hands relative to its mean pose: name the model file with "
+        "the fit is of the SMPL-X model of the actor's gender (the main file's attribute `gender`; `mobavatar doctor` "
+        "tries all), with hands relative to its mean pose: name the model file with "
         f"--body (and in training with --pipeline.model.body and --pipeline.model.gender).{scaled}"
     )
 

@@ -333,7 +333,7 @@ def _read_smc(folder: Path) -> Any:
 
     main, path = dna.find_pair(folder, "")
     annotations = dna.read_annotations(path)
-    groups, images, _ = dna.read_main(main)
+    groups, images = dna.read_main(main)
     dna.read_body(annotations)
     for name in list(images)[:1]:
         dna.opencv_entry(annotations, name, 1.0)
