@@ -99,7 +99,7 @@ ROWS = (
         truth=partial(named, write_actorshq.camera_names), notes=("1x, 4x are there, 1x is read",)),
     Row("dna_rendering", "dna-rendering", write_dna_rendering.write, DNARenderingDataParserConfig,
         truth=partial(named, write_dna_rendering.camera_names, True),
-        notes=("female SMPL-X model, with hands relative", "1 of the 5 calibrated cameras have no pictures")),
+        notes=("hands relative to its mean pose", "1 of the 5 calibrated cameras have no pictures")),
     Row("dna_rendering_scaled", "dna-rendering", write_dna_rendering.write_scaled, DNARenderingDataParserConfig,
         truth=partial(named, write_dna_rendering.camera_names, True), notes=("divided by the body's scale 1.0700",)),
     Row("dreams", "dreams", write_dreams.write, DreamsDataParserConfig,
