@@ -82,7 +82,7 @@ def held(session: CDPSession) -> dict[str, int]:
 
 
 def loads(chrome: Browser, folder: Path, count: int, beside: bool, warm: int) -> dict[str, Any]:
-    """Growth over `count` loads and disposals after `warm` ones: medians of the last three tenths and the first."""
+    """Growth over `count` loads and disposals after `warm` ones: medians of its last third and its first."""
     with soak_page(chrome, folder) as tab:
         session = tab.page.context.new_cdp_session(tab.page)
         tab.page.evaluate("() => document.querySelector('mobile-avatar').remove()")
@@ -97,7 +97,8 @@ def loads(chrome: Browser, folder: Path, count: int, beside: bool, warm: int) ->
             done += step
             samples.append(held(session) | found)
         assert tab.page.evaluate("() => soak.faults") == [] and tab.errors == [], (tab.errors, "faults")
-    ends = {key: (median(s[key] for s in samples[:3]), median(s[key] for s in samples[-3:])) for key in samples[0]}
+    few = max(1, len(samples) // 3)
+    ends = {key: (median(s[key] for s in samples[:few]), median(s[key] for s in samples[-few:])) for key in samples[0]}
     growth = {key: last - first for key, (first, last) in ends.items()}
     in_bytes = sum(growth[key] for key in ("script", "outside", "elements", "gpuBytes"))
     return {"cycles": done - warm, "growth_mb": round(in_bytes / MEGABYTE, 3), "growth": growth, "last": samples[-1]}
