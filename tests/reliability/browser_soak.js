@@ -117,8 +117,15 @@
   async function cycles(first, count) {
     for (let i = first; i < first + count; i++) await cycle(i);
     for (let i = 0; i < 40 && document.querySelector("mobile-avatar") === null && living.size > 0; i++) await sleep(50); // the device closes
-    const bytes = [...living.values()].flatMap((made) => [...made.values()]);
-    return { gpuBytes: bytes.reduce((sum, size) => sum + size, 0), gpuObjects: bytes.length, devices: living.size, windowListeners: listeners };
+    // what is read back is given back a moment later: the least of some looks is what stays
+    const looks = [];
+    for (let i = 0; i < 5; i++) {
+      await sleep(30);
+      const bytes = [...living.values()].flatMap((made) => [...made.values()]);
+      looks.push({ gpuBytes: bytes.reduce((sum, size) => sum + size, 0), gpuObjects: bytes.length });
+    }
+    const [least] = looks.sort((a, b) => a.gpuObjects - b.gpuObjects);
+    return { ...least, devices: living.size, windowListeners: listeners };
   }
 
   // 2. losses of the device
