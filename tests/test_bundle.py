@@ -113,6 +113,20 @@ def test_whitening_alone_changes_nothing(avatar: AvatarArrays):
         np.testing.assert_allclose(_correctives(same, x)[name], exact, atol=1e-5 * np.abs(exact).max(), err_msg=name)
 
 
+def test_a_pose_that_never_changed_fits_the_file(avatar: AvatarArrays):
+    """Its features have no variance to whiten, here none at all."""
+    pose = walking_pose(0.4)
+    x = evaluate.raw_inputs(avatar, pose)
+    bias = avatar.mlp_biases[-1] - evaluate.features(avatar, x)
+    still = dataclasses.replace(
+        avatar, mlp_biases=(*avatar.mlp_biases[:-1], bias.astype(np.float32)), input_range=np.stack([x, x])
+    )
+    found = bundle.decode(bundle.encode(still, bundle.PRESETS["small"], x[None]))
+    posed, exactly = (evaluate.evaluate(a, pose) for a in (found, still))
+    np.testing.assert_allclose(posed.mean, exactly.mean, atol=3e-3)  # metres; as far as "small" rounds any avatar
+    np.testing.assert_allclose(posed.color, exactly.color, atol=2e-2)
+
+
 def test_inputs_that_never_change_go_into_the_bias(avatar: AvatarArrays):
     """The trained range holds them at one value, so nothing is lost and their weights take no room."""
     limits = np.stack([np.full(73, -0.4), np.full(73, 0.4)])

@@ -18,6 +18,9 @@ _JITTER = 0.1
 rounded away."""
 _REGULAR = 1e-2
 """Share of the mean variance that is added to every feature's."""
+_LARGEST = 1e3
+"""Of what whitening may make of a number of the last layer: files hold half precision. It matters where features hardly
+vary over the samples, as in a capture whose pose never changes."""
 
 
 def pose_samples(a: AvatarArrays, inputs: np.ndarray | None, count: int = 128) -> np.ndarray:
@@ -35,14 +38,18 @@ def pose_samples(a: AvatarArrays, inputs: np.ndarray | None, count: int = 128) -
     return samples if a.input_range is None else samples.clip(*a.input_range)
 
 
-def _axes(cov: np.ndarray, bases: list[tuple[np.ndarray, np.ndarray, float]]) -> tuple[np.ndarray, np.ndarray]:
+def _axes(
+    cov: np.ndarray, bases: list[tuple[np.ndarray, np.ndarray, float]], layer: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """`(S, A)`, both [P, K, K]: `basis @ S` are the coefficients to store, `A = S^-1` goes into the networks.
 
-    `bases` are (basis [n, a, K], part [n], step) of everything that these features drive.
+    `bases` are (basis [n, a, K], part [n], step) of everything that these features drive, `layer` [P, K, in + 1] the
+    weights and biases that make them; no number of `A @ layer` exceeds `_LARGEST`.
     """
     k = cov.shape[1]
     mean = np.trace(cov, axis1=1, axis2=2)[:, None, None] / k
     floor = _REGULAR * (mean + 1e-2 * mean.mean()) + 1e-12
+    floor = np.maximum(floor, (np.linalg.norm(layer, axis=(1, 2))[:, None, None] / _LARGEST) ** 2)
     w, v = np.linalg.eigh(cov + floor * np.eye(k))
     root, inverse = ((v * np.sqrt(w) ** sign) @ v.transpose(0, 2, 1) for w, sign in ((w[:, None], 1), (w[:, None], -1)))
     energy = np.zeros_like(cov)
@@ -71,8 +78,9 @@ def whiten(a: AvatarArrays, samples: np.ndarray, steps: CorrectiveSteps) -> Avat
     parts = {name: a.part[getattr(a, f"{name}_index")] for name in ("rotation", "scale", "color")}
     attributes = [(getattr(a, f"{name}_basis"), parts[name], getattr(steps, name)) for name in parts]
     cov = [np.einsum("tpk,tpl->pkl", f, f) / len(f) for f in (e[..., :k], e[..., k:])]
-    store, into = _axes(cov[0], attributes)
-    store_node, into_node = _axes(cov[1], [(a.node_basis, a.node_part, steps.node)])
+    layer = np.concatenate([a.mlp_weights[-1], a.mlp_biases[-1][..., None]], 2).astype(np.float64)
+    store, into = _axes(cov[0], attributes, layer[:, :k])
+    store_node, into_node = _axes(cov[1], [(a.node_basis, a.node_part, steps.node)], layer[:, k:])
     both = np.zeros((len(store), 2 * k, 2 * k))
     both[:, :k, :k], both[:, k:, k:] = into, into_node
     return replace(
