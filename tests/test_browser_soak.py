@@ -57,7 +57,7 @@ def test_two_elements_with_one_file_show_the_same_person_to_the_bit(chrome: Brow
 def test_wrong_attributes_are_told_on_the_element(chrome: Browser, page: Path) -> None:
     """Nobody can catch what an attribute throws."""
     script = """async () => {
-        const shown = soak.element({pose: "-1"});
+        const shown = soak.element({pose: "-1", background: "no colour", speed: "77"});
         await shown.complete;
         const told = [shown.shadowRoot.querySelector("#message").innerText];
         for (const [name, value] of [["speed", 99], ["pose", 500]]) {
@@ -68,10 +68,10 @@ def test_wrong_attributes_are_told_on_the_element(chrome: Browser, page: Path) -
             try { shown.setCamera(camera); } catch (error) { told.push(error.name); }
         }
         const wrong = await shown.load("http://[").catch((error) => error.code);
-        return [told, wrong];
+        return [told, wrong, shown.speed, shown.background];
     }"""
     with soak_page(chrome, page) as tab:
-        told, code = tab.page.evaluate(script)
+        told, code, *_ = tab.page.evaluate(script)
         assert "there is no frame -1" in told[0] and "found 99" in told[1] and "no frame 500" in told[2], told
         assert told[3:] == 3 * ["RangeError"] and code == "not-found"
         assert tab.page.evaluate("() => soak.faults") == []

@@ -305,6 +305,7 @@
     for (const name of ["pose", "speed", "background", "pose-link"]) shown.removeAttribute(name);
     shown.handleKey(new KeyboardEvent("keydown", { key: "Escape" }));
     if (shown.src !== "small.mobavatar") shown.src = "avatar.mobavatar";
+    await sleep(100); // what the attributes ask for has begun
     await shown.ready.catch(() => shown.load(shown.src, "motion.pose.json"));
     await shown.complete;
     await shown.setMotion("motion.pose.json");

@@ -1,6 +1,6 @@
 /** What an element shows: one scene, its person, the motions to choose from; and what the controls may do with them. */
 import type { AddOptions, AvatarInfo, AvatarSource, Background, CameraView, MotionInfo, MotionSource, OrbitView, PoseFrame, Progress, SceneOptions, ScreenshotOptions, Stats } from "../api";
-import { asViewerError, ViewerError } from "../errors";
+import { asViewerError, type ViewerError } from "../errors";
 import { requestAdapter } from "../gpu";
 import { borrow } from "../library";
 import type { Member } from "../member";
@@ -55,6 +55,16 @@ function save(blob: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
+/** Why something that an attribute asks for is not possible; the avatar is shown without it. */
+function refusal(run: () => unknown): ViewerError | undefined {
+  try {
+    run();
+    return undefined;
+  } catch (error) {
+    return asViewerError(error);
+  }
+}
+
 export class Session implements Host {
   scene: SceneImpl | undefined;
   avatar: Member | undefined;
@@ -78,7 +88,8 @@ export class Session implements Host {
     try {
       const choices = this.wishes.motions === "" ? undefined : loadChoices(this.wishes.motions);
       choices?.catch(() => undefined); // reported by `fillList`
-      const scene = await SceneImpl.open(this.canvas, this.wishes);
+      const { background = "stage", pose, speed, poseLink } = this.wishes;
+      const scene = await SceneImpl.open(this.canvas, { ...this.wishes, background: "stage" });
       if (signal.aborted) scene.dispose();
       signal.throwIfAborted();
       this.scene = scene;
@@ -86,11 +97,16 @@ export class Session implements Host {
       for (const name of EVENTS) scene.addEventListener(name, (event) => this.heard(event));
       const chosen = motion ?? (await choices)?.[0]?.source ?? null;
       await this.show(source, chosen, this.wishes.autoplay);
-      const fault = this.holdWished() ?? (this.wishes.poseLink ? this.followLink() : undefined);
+      const faults = [
+        refusal(() => (scene.background = background)),
+        refusal(() => (this.speed = speed)),
+        refusal(() => pose !== null && this.setPose(pose)),
+        poseLink ? this.followLink() : undefined,
+      ];
       await scene.renderSoon();
       signal.throwIfAborted();
       this.listener.shown(this.info);
-      if (fault) this.listener.failed(fault, true);
+      for (const fault of faults) if (fault) this.listener.failed(fault, true);
       void this.fillList(choices);
       return this.info;
     } finally {
@@ -312,16 +328,6 @@ export class Session implements Host {
     this.listener.said(words);
   }
 
-  /** Stands still where the attribute says. Returns why that is not possible. */
-  private holdWished(): ViewerError | undefined {
-    try {
-      if (this.wishes.pose !== null) this.setPose(this.wishes.pose);
-      return undefined;
-    } catch (error) {
-      return new ViewerError("bad-motion", (error as Error).message);
-    }
-  }
-
   /** Another address of the same page. */
   private goneTo(): void {
     const fault = this.avatar && this.followLink();
@@ -364,7 +370,8 @@ export class Session implements Host {
 
   /** Adds an avatar with a motion to the scene; it is the one that the controls move from now on. */
   private async show(source: AvatarSource, motion: MotionSource | null, autoplay: boolean): Promise<void> {
-    const { loop, speed } = this.avatar ?? this.wishes;
+    const { loop } = this.avatar ?? this.wishes;
+    const { speed } = this;
     const { signal } = this.abort;
     const options: AddOptions = { motion, autoplay, loop, signal, onProgress: (progress) => this.listener.progress(progress) };
     const added = await this.scene!.add(source, options);
