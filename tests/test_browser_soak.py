@@ -67,11 +67,17 @@ def test_wrong_attributes_are_told_on_the_element(chrome: Browser, page: Path) -
         for (const camera of [3, "", undefined]) {
             try { shown.setCamera(camera); } catch (error) { told.push(error.name); }
         }
+        for (const size of [{width: 0}, {width: 1e6}, {height: 1.5}]) {
+            await shown.screenshot(size).catch((error) => told.push(error.name));
+        }
+        try { shown.setCamera({...soak.CAMERA, height: 1e6}); } catch (error) { told.push(error.name); }
+        await shown.scene.render();
+        told.push(shown.error);
         const wrong = await shown.load("http://[").catch((error) => error.code);
         return [told, wrong, shown.speed, shown.background];
     }"""
     with soak_page(chrome, page) as tab:
         told, code, *_ = tab.page.evaluate(script)
         assert "there is no frame -1" in told[0] and "found 99" in told[1] and "no frame 500" in told[2], told
-        assert told[3:] == 3 * ["RangeError"] and code == "not-found"
+        assert told[3:] == [*(7 * ["RangeError"]), None] and code == "not-found"
         assert tab.page.evaluate("() => soak.faults") == []

@@ -294,7 +294,7 @@
     }
     await Promise.all(pending);
     await sleep(500);
-    tally.isSame = await agrees(shown).catch((error) => `${error?.stack ?? error}`);
+    tally.isSame = await agrees(shown).catch((error) => `${error?.stack ?? error}; the element: ${shown.error?.code} ${shown.error?.message}, ${shown.outerHTML}`);
     return tally;
   }
 

@@ -14,7 +14,7 @@ import { Person } from "./person";
 import { steer } from "./pointer";
 import type { Recovery } from "./recovery";
 import { type GpuUser, sharedGpu } from "./shared";
-import { pictureSize } from "./view";
+import { checkPixels, pictureSize } from "./view";
 
 const MAX_IN_FLIGHT = 2;
 const MEASURE_MILLISECONDS = 250;
@@ -174,12 +174,16 @@ export class SceneImpl extends EventTarget implements Scene, GpuUser, MemberScen
   }
 
   readPixels(background: readonly [number, number, number] = [0, 0, 0]): Promise<Uint8Array> {
+    if (background.length !== 3 || !background.every(Number.isFinite)) {
+      return Promise.reject(new RangeError(`a background is three numbers from 0 to 1, found ${String(background)}`));
+    }
     const picture = this.compose();
     if (!this.painter || !picture) return Promise.reject(new Error(NOT_DRAWING));
     return this.painter.readPixels(picture.camera, background, picture.shown);
   }
 
   async screenshot({ type = "image/png", width, height }: ScreenshotOptions = {}): Promise<Blob> {
+    checkPixels(width ?? 1, height ?? 1);
     const picture = this.compose(width, height);
     if (!this.painter || !picture) throw new Error(NOT_DRAWING);
     this.painter.present(picture.camera, picture.stage, picture.shown);

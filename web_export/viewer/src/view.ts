@@ -3,6 +3,8 @@ import type { CameraView, OrbitView } from "./api";
 import type { Camera } from "./camera";
 
 const MAX_PIXELS = 2560 * 1600;
+/** WebGPU's default limit of a texture. */
+const MAX_SIDE = 8192;
 
 function flat(matrix: CameraView["K"], count: number, name: string): number[] {
   const numbers = (matrix as readonly number[]).flat();
@@ -16,12 +18,16 @@ export function isOrbit(view: CameraView | OrbitView): view is OrbitView {
   return !("T_cam_world" in view);
 }
 
+/** Throws RangeError on a size that no picture can have. */
+export function checkPixels(width: number, height: number): void {
+  if ([width, height].every((size) => Number.isInteger(size) && size >= 1 && size <= MAX_SIDE)) return;
+  throw new RangeError(`width and height must be whole pixels, 1 to ${MAX_SIDE}, found ${width} x ${height}`);
+}
+
 /** Throws RangeError on what is no camera. */
 export function checkedCamera(view: CameraView): Camera {
   const { width, height } = view;
-  if (!Number.isInteger(width) || !Number.isInteger(height) || width < 1 || height < 1) {
-    throw new RangeError(`width and height must be whole pixels, found ${width} x ${height}`);
-  }
+  checkPixels(width, height);
   return { T_cam_world: flat(view.T_cam_world, 16, "T_cam_world"), K: flat(view.K, 9, "K"), width, height };
 }
 
