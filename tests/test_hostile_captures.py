@@ -58,7 +58,7 @@ def test_colmap_passes_points_over(tmp_path: Path) -> None:
     points = struct.pack("<Q", 2) + bytes(48)
     lenses, poses = colmap.read_model(colmap_model(tmp_path, struct.pack("<Q", 1) + POSE + b"a/0.jpg\0" + points))
     assert lenses[1].model == "PINHOLE" and poses[0].name == "a/0.jpg"
-    np.testing.assert_array_equal(poses[0].T_cam_world[:3], [*np.eye(3, 4), [0, 0, 0, 1], [0, 0, 0, 2], [0, 0, 0, 3]])
+    np.testing.assert_array_equal(poses[0].T_cam_world[:3], np.c_[np.eye(3), [1, 2, 3]])
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ import errno
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -46,7 +48,10 @@ def resume(capture: Path, output: Path, folder: Path, step: int | None = None):
 def flip_a_byte(path: Path) -> None:
     """In the middle of the largest tensor, where torch itself would not notice."""
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 0xFF
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    lengths = struct.unpack_from("<2H", data, largest.header_offset + 26)  # of the local header's name and extra field
+    data[largest.header_offset + 30 + sum(lengths) + largest.file_size // 2] ^= 0xFF
     path.write_bytes(data)
     torch.load(path, weights_only=True)
 
@@ -186,8 +191,8 @@ def test_a_watch_goes_on_where_it_was(tmp_path):
     whole, first, second = (StepWatch([str(f) for f in range(7)], ["a", "b"]) for _ in range(3))
     expected = steps(whole, range(150))
     said = steps(first, range(90))
-    checkpoints.write(tmp_path / "watch", first.state_dict())
-    second.load_state_dict(checkpoints.read(tmp_path / "watch"))
+    checkpoints.write(tmp_path / "watch", {"pipeline": {}, "step": 89, "watch": first.state_dict()})
+    second.load_state_dict(checkpoints.read(tmp_path / "watch")["watch"])
     said += steps(second, range(90, 150))
     assert said == expected and len(said) == 1
     assert differences(whole.state_dict(), second.state_dict()) == []
