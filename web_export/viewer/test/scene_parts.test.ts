@@ -82,7 +82,7 @@ test("what is no camera is refused with what was expected", () => {
   const view = { T_cam_world: CAMERA.T_cam_world, K: CAMERA.K, width: 100, height: 200 };
   assert.equal(checkedCamera(view).width, 100);
   assert.throws(() => checkedCamera({ ...view, K: [1, 2] }), /K must be 9 finite numbers, found 2 values/);
-  assert.throws(() => checkedCamera({ ...view, width: 0.5 }), /whole pixels, found 0.5 x 200/);
+  assert.throws(() => checkedCamera({ ...view, width: 0.5 }), /whole pixels, 1 to 8192, found 0.5 x 200/);
 });
 
 test("whatever is thrown becomes an error that can be shown", () => {
