@@ -90,7 +90,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used_in_plain_si
 
 
 def test_a_damaged_checkpoint_that_was_asked_for_is_refused(damaged, mini_capture, tmp_path):
-    with pytest.raises(SystemExit, match=r"step-0+7.ckpt is damaged \(BadZipFile: the checksum of .* checkpoints of steps 3, 4"):
+    expected = r"step-0+7.ckpt is damaged \(BadZipFile: the checksum of .* checkpoints of steps 3, 4"
+    with pytest.raises(SystemExit, match=expected):
         resume(mini_capture, tmp_path / "again", damaged, STEPS - 1).setup(local_rank=0, world_size=1).setup()
 
 
