@@ -354,7 +354,12 @@ def test_finds_the_pages_of_a_folder_and_refuses_one_without(folder: Path, tmp_p
 
 def test_view_prints_the_address_and_ends_quietly_on_ctrl_c(folder: Path) -> None:
     command = [sys.executable, "-m", "nerfstudio_mobavatar.cli", "view", str(folder), "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # a shell starts background jobs deaf to Ctrl+C, and so would be what the tests start there
+    hearing = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, hearing)
     try:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(3)]

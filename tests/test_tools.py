@@ -48,7 +48,7 @@ def test_install_is_skipped_only_when_nothing_changed(monkeypatch: pytest.Monkey
     monkeypatch.setattr(install, "LOG", tmp_path / "log")
     monkeypatch.setattr(install, "ROOT", tmp_path)
     (tmp_path / "pyproject.toml").write_text("one")
-    monkeypatch.setattr(install, "install_torch", lambda: True)
+    monkeypatch.setattr(install, "torch_here", lambda: "0.1")  # the user's own: the locks are left aside
     monkeypatch.setattr(install, "report_device", lambda: None)
     monkeypatch.setattr(install, "cuda_version", lambda: "13.0")
     monkeypatch.setattr(install, "pip", lambda what, *arguments: calls.append(arguments[-1]) or True)
