@@ -26,6 +26,8 @@ UNFINISHED = "unfinished-0."
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_PERMISSION = (errno.EROFS, errno.EACCES, errno.EPERM)
 CANNOT_WRITE = NO_ROOM + NO_PERMISSION
+CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EISDIR, *NO_PERMISSION)
+"""What systems answer that do not force the names in a folder to the disk on demand."""
 
 
 @contextmanager
@@ -37,8 +39,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     draft = path.with_name(f"{UNFINISHED}{path.name}.{os.getpid()}")
     try:
         with draft.open("wb") as file:
-            with suppress(OSError):  # a file system without locks
-                _lock(file.fileno())
+            _lock_if_possible(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -63,13 +64,16 @@ def sync(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Force the names in a folder to the disk, where the system can do that."""
-    with suppress(OSError):
+    """Force the names in a folder to the disk, where the system can do that. Errors: `OSError` of a failing disk."""
+    try:
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC_FOLDERS:
+            raise
 
 
 def remove_unfinished(folder: Path) -> list[str]:
@@ -92,8 +96,7 @@ def staging(folder: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=place, prefix=prefix, ignore_cleanup_errors=True) as temporary:
         handle = os.open(temporary, os.O_RDONLY)
         try:
-            with suppress(OSError):
-                _lock(handle)
+            _lock_if_possible(handle)
             new = Path(temporary) / "new"  # with the permissions of any folder, which a temporary one has not
             new.mkdir()
             yield new
@@ -124,6 +127,13 @@ def _lock(handle: int) -> None:
     """Mark as being written until this process ends. Raises `OSError` where another process has done so."""
     if fcntl is not None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _lock_if_possible(handle: int) -> None:
+    """The same where there may be no locks (some network file systems): what is written there is just as whole, but
+    another process that starts meanwhile takes it for something left behind."""
+    with suppress(OSError):
+        _lock(handle)
 
 
 def _remove_if_left(path: Path) -> bool:

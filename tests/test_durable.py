@@ -25,6 +25,17 @@ def failing(code: int) -> Callable[..., Any]:
     return fail
 
 
+@pytest.mark.parametrize(("code", "told"), [(errno.EIO, True), (errno.ENOSPC, True), (errno.EINVAL, False)])
+def test_a_folder_that_cannot_be_synced_is_told_from_a_disk_that_fails(tmp_path, monkeypatch, code, told) -> None:
+    monkeypatch.setattr(os, "fsync", failing(code))
+    if told:
+        with pytest.raises(OSError) as caught:
+            durable.sync_folder(tmp_path)
+        assert caught.value.errno == code
+    else:
+        durable.sync_folder(tmp_path)
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
 @pytest.mark.parametrize("call", ["fsync", "write"])
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, code, call) -> None:
