@@ -115,6 +115,15 @@ class AvatarPage:
         camera = {"T_cam_world": T_cam_world.tolist(), "K": K.tolist(), "width": width, "height": height}
         self.page.evaluate("(camera) => window.mobavatar.setCamera(camera)", camera)
 
+    def open_pose(self, path: Path) -> None:
+        """Open a `.pose.json` in the pose mode, as a user does."""
+        self.page.keyboard.press("e")
+        self.page.check("#pose-panel input[value=File]", force=True)
+        with self.page.expect_file_chooser() as chooser:
+            self.page.click("#open-pose")
+        chooser.value.set_files(path)
+        self.page.wait_for_selector("#pose-undo[aria-disabled=false]")
+
     def settle(self) -> None:
         """Draw once more and wait until the browser has shown it."""
         script = """async () => {
@@ -155,3 +164,14 @@ def avatar_page(
         yield result
     finally:
         tab.close()
+
+
+def sample_page(folder: Path, attributes: str) -> Path:
+    """`folder`/page: docs/sample with the page as it is built, at rest, with other attributes of its element. A fixed
+    resolution, say: the governor would lower it where pictures are drawn in software."""
+    root, site = Path(__file__).parents[1], folder / "page"
+    shutil.copytree(root / "docs" / "sample", site)
+    shutil.copytree(root / "web_export" / "viewer" / "dist", site, dirs_exist_ok=True)
+    index = site / "index.html"
+    index.write_text(index.read_text().replace("autoplay", attributes))
+    return site

@@ -238,6 +238,13 @@ def test_a_loading_process_that_dies_is_replaced_reported_and_changes_nothing(so
     assert "a loading process died; all are started again (number 1" in " ".join(capsys.readouterr().out.split())
 
 
+def loading_with(kind: type[StepDataset], capture: Path) -> AvatarDataManager:
+    dm = manager(capture, num_workers=1, worker_timeout=0.5)
+    inner = dm.step_dataset
+    dm.__dict__["step_dataset"] = kind(inner.sampler, inner.images, inner.views, inner.crop_margin)
+    return dm
+
+
 class Dying(StepDataset):
     """Memory is short: whoever loads is killed."""
 
@@ -246,9 +253,7 @@ class Dying(StepDataset):
 
 
 def test_loading_processes_that_always_die_are_an_error_with_a_remedy(sound: Path) -> None:
-    dm = manager(sound, num_workers=1, worker_timeout=0.5)
-    inner = dm.step_dataset
-    dm.__dict__["step_dataset"] = Dying(inner.sampler, inner.images, inner.views, inner.crop_margin)
+    dm = loading_with(Dying, sound)
     with pytest.raises(RuntimeError, match=r"step 0: expected a sample from the 1 loading processes(?s:.*)--num-work"):
         dm.next_train(0)
     assert dm.restarts == 3
@@ -262,9 +267,7 @@ class Stuck(StepDataset):
 
 
 def test_a_disk_that_hangs_is_an_error_with_a_remedy(sound: Path) -> None:
-    dm = manager(sound, num_workers=1, worker_timeout=0.5)
-    inner = dm.step_dataset
-    dm.__dict__["step_dataset"] = Stuck(inner.sampler, inner.images, inner.views, inner.crop_margin)
+    dm = loading_with(Stuck, sound)
     with pytest.raises(RuntimeError, match=r"timed out.*raise --worker-timeout"):
         dm.next_train(0)
 

@@ -268,12 +268,7 @@ def test_from_gizmo_to_exported_page(running: Running, tab: Page, chrome: Browse
         running.model.train()
     with serve(folder) as url, avatar_page(chrome, url, 900, 700) as page:
         page.wait_ready()
-        page.page.keyboard.press("e")
-        page.page.check("#pose-panel input[value=File]", force=True)
-        with page.page.expect_file_chooser() as chooser:
-            page.page.click("#open-pose")
-        chooser.value.set_files(path)
-        page.page.wait_for_selector("#pose-undo[aria-disabled=false]")
+        page.open_pose(path)
         page.look(T[0].numpy(), K[0].numpy(), width, height)
         drawn = page.read_pixels(width, height, (1, 1, 1))[..., :3]
     crop = renderers.person_crop(255 - picture)

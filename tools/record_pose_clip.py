@@ -4,7 +4,6 @@
 on it, takes a picture of the tab after each step, and writes an animated WebP.
 """
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import tyro
 from PIL import Image
 from playwright.sync_api import Page
 
-from tests.browser import AvatarPage, avatar_page, browser, serve
+from tests.browser import AvatarPage, avatar_page, browser, sample_page, serve
 
 ROOT = Path(__file__).parents[1]
 POINTER = """
@@ -156,13 +155,7 @@ class Clip:
     def main(self) -> None:
         """Serve, play, write."""
         with tempfile.TemporaryDirectory() as folder:
-            site = Path(folder) / "page"
-            shutil.copytree(ROOT / "docs" / "sample", site)
-            shutil.copytree(ROOT / "web_export" / "viewer" / "dist", site, dirs_exist_ok=True)
-            index = site / "index.html"
-            index.write_text(
-                index.read_text().replace("autoplay", 'target-fps="1" max-pixel-ratio="0.7"')
-            )  # the governor would lower the size
+            site = sample_page(Path(folder), 'target-fps="1" max-pixel-ratio="0.7"')
             with browser() as opened, serve(site) as url:
                 with avatar_page(opened, url, self.width, self.height, init_script=POINTER) as tab:
                     tab.wait_ready()

@@ -4,7 +4,6 @@
 Chromium with the mouse, and writes docs/pose/*.webp.
 """
 
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from nerfstudio_mobavatar.motion.joint_names import INDEX
-from tests.browser import avatar_page, browser, serve
+from tests.browser import avatar_page, browser, sample_page, serve
 from tests.fixtures import make_mini_capture
 from tests.viewer_training import FLAGS, Running, drag, fill, joints, on_screen, open_tab, training, wait
 
@@ -52,11 +51,7 @@ class Shots:
                 self._viewer(running, page)
                 page.context.close()
         with tempfile.TemporaryDirectory() as folder:
-            site = Path(folder) / "page"
-            shutil.copytree(ROOT / "docs" / "sample", site)
-            shutil.copytree(ROOT / "web_export" / "viewer" / "dist", site, dirs_exist_ok=True)
-            index = site / "index.html"
-            index.write_text(index.read_text().replace("autoplay", 'target-fps="1" max-pixel-ratio="0.8"'))
+            site = sample_page(Path(folder), 'target-fps="1" max-pixel-ratio="0.8"')
             with browser() as chrome, serve(site) as url, avatar_page(chrome, url, 900, 600) as tab:
                 tab.wait_ready()
                 tab.page.keyboard.press("e")

@@ -80,12 +80,7 @@ class Bench:
             saved = Path(folder) / "edited.pose.json"
             pose_sequence.write(saved, [pose], [0])
             page.wait_ready()
-            page.page.keyboard.press("e")
-            page.page.check("#pose-panel input[value=File]", force=True)
-            with page.page.expect_file_chooser() as chooser:
-                page.page.click("#open-pose")
-            chooser.value.set_files(saved)
-            page.page.wait_for_selector("#pose-undo[aria-disabled=false]")
+            page.open_pose(saved)
             page.look(T, K, width, self.height)
             shown = page.read_pixels(width, self.height)[..., :3]
             (read,) = pose_sequence.read(saved)
