@@ -118,6 +118,12 @@ def test_links_stay_inside_and_lead_somewhere() -> None:
         assert path.resolve().is_relative_to(ROOT), f"{path} -> {target} leaves the repository"
 
 
+def test_figures_name_no_folder_of_a_machine() -> None:
+    for path in sorted((ROOT / "tests" / "bench" / "results").glob("*.json")):
+        found = re.findall(r"[\s'\"]/(?:tmp|root|home|mnt|var|dev)/[^\s'\"]*", path.read_text())
+        assert not found, f"{path.name}: {found[:3]}; tests.bench.common.command_line() leaves folders out"
+
+
 def test_registration_is_light() -> None:
     """`ns-train` loads every plugin, whatever method runs: ours must not bring more than nerfstudio brings itself."""
     without_plugins = "import importlib.metadata as m; m.entry_points = lambda **_: m.EntryPoints(())"

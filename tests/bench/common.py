@@ -2,6 +2,7 @@
 
 import json
 import platform
+import shlex
 import sys
 from datetime import date
 from pathlib import Path
@@ -38,5 +39,6 @@ def write(name: str, values: dict[str, Any]) -> Path:
 
 
 def command_line() -> str:
-    """The command that is running, without paths of this machine."""
-    return "python -m tests.bench." + " ".join([Path(sys.argv[0]).stem, *sys.argv[1:]])
+    """The command that is running; folders and files of this machine are `DIR`."""
+    arguments = ["DIR" if Path(argument).is_absolute() else argument for argument in sys.argv[1:]]
+    return shlex.join(["python", "-m", f"tests.bench.{Path(sys.argv[0]).stem}", *arguments])
