@@ -56,7 +56,7 @@ def ply_means(path: Path) -> np.ndarray:
     return np.stack([vertex["x"], vertex["y"], vertex["z"]], 1)
 
 
-@pytest.mark.parametrize("ending", convert.TARGETS)
+@pytest.mark.parametrize("ending", [ending for ending in convert.TARGETS if ending != convert.FOLDER])
 def test_every_ending_is_written_by_its_format(ending: str, page: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     target = tmp_path / f"a{ending}"
     assert mobavatar(monkeypatch, "convert", page, target) is None
@@ -115,11 +115,12 @@ def test_a_glb_with_motions_is_animated(page: Path, tmp_path: Path, monkeypatch)
     ("target", "flags", "message"),
     [
         ("a.obj", (), "endings\n  .mobavatar"),
-        ("a", (), ".glb        splats of one pose"),
+        ("a.b", (), ".glb        splats of one pose"),
+        ("a.b", (), "FOLDER      a whole page"),
         ("a.npz", ("--frame", "1"), "--frame is for splats"),
         ("a.ply", ("--mesh",), "--mesh is for a .glb with --motion"),
         ("a.glb", ("--mesh",), "--mesh is for a .glb with --motion"),
-        ("a.spz", ("--motion", "{page}/motion.pose.json"), "--motion is for a .glb"),
+        ("a.spz", ("--motion", "{page}/motion.pose.json"), "--motion is for a .glb or a folder"),
         ("a.glb", ("--motion", "{page}/motion.pose.json", "--frame", "1"), "--frame is for splats"),
         ("a.ply", ("--fps", "20"), "--fps is for a .glb with --motion"),
         ("a.mobavatar", ("--axes", "world"), "--axes is for splats"),

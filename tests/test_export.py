@@ -13,7 +13,7 @@ from nerfstudio_mobavatar.avatar import Avatar
 from nerfstudio_mobavatar.motion import write_motion
 from nerfstudio_mobavatar.pruning import PruningConfig, corrective_statistics, prune
 from nerfstudio_mobavatar.run_config import RunConfigError
-from nerfstudio_mobavatar.web_export import bundle, export, levels, pose_sequence, trained_range
+from nerfstudio_mobavatar.web_export import bundle, export, levels, page_folder, pose_sequence, trained_range
 from nerfstudio_mobavatar.web_export.evaluate import PosedArrays, evaluate
 from nerfstudio_mobavatar.web_export.export import ExportError, ExportMobavatar
 from nerfstudio_mobavatar.web_export.from_avatar import avatar_arrays
@@ -281,7 +281,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_run_is_loaded(tmp
         asked.append(Path(path))
         return False
 
-    monkeypatch.setattr(export.os, "access", no)
+    monkeypatch.setattr(page_folder.os, "access", no)
     with pytest.raises(ExportError, match=f"{tmp_path} is not writable; nothing was written"):
         ExportMobavatar(tmp_path / "missing.yml", tmp_path / "new" / "site").main()
     assert asked == [tmp_path] and not list(tmp_path.iterdir())

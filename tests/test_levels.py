@@ -1,13 +1,12 @@
 """Levels of detail: the order of the Gaussians, the same person in any order, and a gate that is really kept."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nerfstudio_mobavatar.sampling import morton_order
-from nerfstudio_mobavatar.web_export import bundle, levels, pose_sequence
+from nerfstudio_mobavatar.web_export import bundle, levels
 from nerfstudio_mobavatar.web_export.bundle import AvatarArrays, BundleError
 from nerfstudio_mobavatar.web_export.detail import Level
 from nerfstudio_mobavatar.web_export.evaluate import evaluate
@@ -119,21 +118,3 @@ def test_levels_are_told_in_lines(ordered: AvatarArrays):
     lines = levels.describe_levels(ordered)
     assert lines[0] == "Training pictures had 94 pixels per metre; 8,001 Gaussians" and len(lines) == 4
     assert "level of     1,001, " in lines[1] and "enough up to" in lines[1]
-
-
-def test_an_exported_folder_gets_levels_later(avatar: AvatarArrays, tmp_path: Path):
-    """As its command does, in place; whoever draws all Gaussians draws the same person."""
-    from tools.add_levels import AddLevels
-
-    (tmp_path / "avatar.mobavatar").write_bytes(bundle.encode(avatar))
-    pose_sequence.write(tmp_path / "motion.pose.json", [walking_pose(1.0), walking_pose(3.0)], [0, 1])
-    AddLevels(tmp_path, FINENESS).main()
-    found, plain = bundle.load(tmp_path / "avatar.mobavatar"), bundle.decode(bundle.encode(avatar))
-    assert len(found.levels) == 3 and found.pixels_per_metre == FINENESS
-    order, _ = levels.tournament(plain.position, plain.opacity * np.exp(np.sort(plain.log_scale, 1)[:, 1:].sum(1)))
-    means = [evaluate(a, walking_pose(2.0)).mean for a in (plain, found)]
-    # metres: rounded once more, positions to 13 micrometres and each coefficient of a displacement to 2
-    np.testing.assert_allclose(means[0][order], means[1], atol=4e-5)
-    assert [p.name for p in sorted(tmp_path.iterdir())] == ["avatar.mobavatar", "motion.pose.json"]
-    with pytest.raises(SystemExit, match="expected a positive number"):
-        AddLevels(tmp_path, -1.0).main()

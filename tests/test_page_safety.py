@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from nerfstudio_mobavatar.web_export import bundle, export, pose_sequence, site
-from nerfstudio_mobavatar.web_export.motions import MOTION_FILE
+from nerfstudio_mobavatar.web_export import bundle, page_folder, pose_sequence, site
+from nerfstudio_mobavatar.web_export.pose_sequence import MOTION_FILE
 
 from .browser import NO_CHROMIUM, AvatarPage, avatar_page, chromium
 from .synthetic_avatar import SyntheticAvatar, walking_pose
@@ -103,10 +103,10 @@ def avatar_bytes(meta: dict[str, str]) -> bytes:
 def make_page(folder: Path, meta: dict[str, str]) -> Path:
     """An exported folder."""
     folder.mkdir(parents=True)
-    export.copy_viewer(folder)
-    (folder / export.AVATAR_FILE).write_bytes(avatar_bytes(meta))
+    page_folder.copy_viewer(folder)
+    (folder / page_folder.AVATAR_FILE).write_bytes(avatar_bytes(meta))
     pose_sequence.write(folder / MOTION_FILE, [walking_pose(x) for x in (0.0, 1.0, 2.0)], [0, 1, 2])
-    assert cv2.imwrite(str(folder / export.POSTER_FILE), np.full((96, 72, 3), 200, np.uint8))
+    assert cv2.imwrite(str(folder / page_folder.POSTER_FILE), np.full((96, 72, 3), 200, np.uint8))
     return folder
 
 

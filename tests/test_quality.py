@@ -10,7 +10,7 @@ import torch
 from nerfstudio_mobavatar.web_export import bundle, quality
 from nerfstudio_mobavatar.web_export.bundle import AvatarArrays, BundleError
 from nerfstudio_mobavatar.web_export.evaluate import features, node_displacements
-from nerfstudio_mobavatar.web_export.export import drawing
+from nerfstudio_mobavatar.web_export.poster import drawing
 from nerfstudio_mobavatar.web_export.precision import between, ladder, name_of
 from nerfstudio_mobavatar.web_export.quality import Precisely
 from tests.synthetic_avatar import SyntheticAvatar, walking_pose

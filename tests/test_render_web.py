@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nerfstudio_mobavatar import cli
-from nerfstudio_mobavatar.web_export import bundle, evaluate, export, pose_sequence, render_web, wgpu_renderer
+from nerfstudio_mobavatar.web_export import bundle, evaluate, page_folder, pose_sequence, render_web, wgpu_renderer
 
 from .renderers import Shot, draw_torch, person_crop, psnr
 from .synthetic_avatar import SyntheticAvatar, rest_joints, rest_pose, walking_pose
@@ -23,7 +23,7 @@ POSES = [walking_pose(phase) for phase in (0.0, 0.7, 1.4)]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
-    (folder / export.AVATAR_FILE).write_bytes(bundle.encode(SyntheticAvatar().build()))
+    (folder / page_folder.AVATAR_FILE).write_bytes(bundle.encode(SyntheticAvatar().build()))
     pose_sequence.write(folder / "motion.pose.json", POSES, [0, 1, 2])
     return folder
 
@@ -39,7 +39,7 @@ def run(*arguments: str | Path) -> str:
 
 def twin(folder: Path, poses: list[evaluate.Pose], frame: int, yaw: float, background: float) -> np.ndarray:
     """The picture that the torch rasteriser draws of `poses[frame]` through the camera for all `poses`."""
-    avatar = (folder / export.AVATAR_FILE).read_bytes()
+    avatar = (folder / page_folder.AVATAR_FILE).read_bytes()
     T, K = render_web.motion_camera(bundle.decode(avatar), poses, WIDTH, HEIGHT, yaw)
     return draw_torch(avatar, Shot(poses[frame], T, K, WIDTH, HEIGHT, (background, background, background)))
 
@@ -132,7 +132,7 @@ def test_says_what_is_wrong_with_the_folder_and_the_machine(folder: Path, tmp_pa
     assert "has no avatar.mobavatar; expected a folder" in failure(monkeypatch, tmp_path, ".", "--out", "a.png")
     broken = tmp_path / "broken"
     broken.mkdir()
-    (broken / export.AVATAR_FILE).write_bytes(b"not an avatar")
+    (broken / page_folder.AVATAR_FILE).write_bytes(b"not an avatar")
     assert "broken/avatar.mobavatar: " in failure(monkeypatch, tmp_path, "broken", "--out", "a.png")
 
     def no_device(_: bytes) -> None:

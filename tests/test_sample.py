@@ -8,8 +8,8 @@ import pytest
 from nerfstudio_mobavatar.motion.pose_json import INDEX as MOTION_INDEX
 from nerfstudio_mobavatar.web_export import bundle, pose_sequence
 from nerfstudio_mobavatar.web_export.evaluate import evaluate
-from nerfstudio_mobavatar.web_export.export import AVATAR_FILE, POSTER_FILE, README_FILE
 from nerfstudio_mobavatar.web_export.motions import MOTION_FILE
+from nerfstudio_mobavatar.web_export.page_folder import AVATAR_FILE, POSTER_FILE, README_FILE
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE, DIST = ROOT / "docs" / "sample", ROOT / "web_export" / "viewer" / "dist"

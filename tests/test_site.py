@@ -11,8 +11,8 @@ import pytest
 
 from nerfstudio_mobavatar import cli, serve
 from nerfstudio_mobavatar.view import find_pages
-from nerfstudio_mobavatar.web_export import bundle, export, pose_sequence, site
-from nerfstudio_mobavatar.web_export.motions import MOTION_FILE
+from nerfstudio_mobavatar.web_export import bundle, page_folder, pose_sequence, site
+from nerfstudio_mobavatar.web_export.pose_sequence import MOTION_FILE
 
 from .browser import NO_CHROMIUM, avatar_page, browser, chromium
 from .synthetic_avatar import SyntheticAvatar, walking_pose
@@ -26,14 +26,16 @@ def make_avatar(folder: Path, color: tuple[int, int, int] | None) -> Path:
     """An exported folder, as small as possible."""
     folder.mkdir()
     arrays = SyntheticAvatar(num_gaussians=400, num_nodes=40, num_kept=50, num_parts=8).build()
-    (folder / export.AVATAR_FILE).write_bytes(bundle.encode(arrays))
+    (folder / page_folder.AVATAR_FILE).write_bytes(bundle.encode(arrays))
     pose_sequence.write(folder / MOTION_FILE, [walking_pose(x) for x in (0.0, 1.0)], [0, 1])
     if color:
-        assert cv2.imwrite(str(folder / export.POSTER_FILE), np.full((96, 72, 3), color[::-1], np.uint8))
+        assert cv2.imwrite(str(folder / page_folder.POSTER_FILE), np.full((96, 72, 3), color[::-1], np.uint8))
     (folder / "motions").mkdir()
     (folder / "motions" / "wave.json").write_text("[]")
-    (folder / export.README_FILE).write_text(f"avatar.mobavatar    mine\n{export.VIEWER_LINE}\n\nBody model: sticks.\n")
-    export.copy_viewer(folder)
+    (folder / page_folder.README_FILE).write_text(
+        f"avatar.mobavatar    mine\n{page_folder.VIEWER_LINE}\n\nBody model: sticks.\n"
+    )
+    page_folder.copy_viewer(folder)
     return folder
 
 
@@ -65,14 +67,14 @@ def test_writes_one_viewer_and_a_folder_for_each(subjects: list[Path], tmp_path:
     out = tmp_path / "site"
     assert run_site(monkeypatch, out, *subjects, "--title", "Our <people>") == ""
     assert "3 avatars" in capsys.readouterr().out
-    dist = {f"viewer/{path.name}" for path in (Path(export.__file__).parent / "viewer/dist").iterdir()}
-    avatar = {export.AVATAR_FILE, MOTION_FILE, export.README_FILE, "index.html", "motions/wave.json"}
+    dist = {f"viewer/{path.name}" for path in (Path(page_folder.__file__).parent / "viewer/dist").iterdir()}
+    avatar = {page_folder.AVATAR_FILE, MOTION_FILE, page_folder.README_FILE, "index.html", "motions/wave.json"}
     expected = {"index.html", "gallery.css"} | dist - {"viewer/index.html"}
     for folder, files in (("Anne-b-Bo", avatar | {"poster.jpg"}), ("bo", avatar | {"poster.jpg"}), ("BO-2", avatar)):
         expected |= {f"{folder}/{name}" for name in files}
     assert files_of(out) == expected
-    assert (out / "bo" / export.AVATAR_FILE).read_bytes() == (subjects[1] / export.AVATAR_FILE).read_bytes()
-    told = (out / "bo" / export.README_FILE).read_text().splitlines()
+    assert (out / "bo" / page_folder.AVATAR_FILE).read_bytes() == (subjects[1] / page_folder.AVATAR_FILE).read_bytes()
+    told = (out / "bo" / page_folder.README_FILE).read_text().splitlines()
     assert told[0] == "avatar.mobavatar    mine" and "its viewer lies in ../viewer" in told[1] and len(told) == 4
     gallery = (out / "index.html").read_text("utf-8")
     assert "<h1>Our &lt;people&gt;</h1>" in gallery and "Änne &amp; &lt;b&gt;Bo" in gallery
@@ -104,7 +106,7 @@ def test_leaves_hidden_files_links_and_old_viewers_behind(subjects: list[Path], 
     (source / "old.mjs").write_text("")
     site.copy_avatar(source, tmp_path / "target")
     assert files_of(tmp_path / "target") == {
-        export.AVATAR_FILE, export.README_FILE, MOTION_FILE, export.POSTER_FILE, "motions/wave.json"
+        page_folder.AVATAR_FILE, page_folder.README_FILE, MOTION_FILE, page_folder.POSTER_FILE, "motions/wave.json"
     }  # fmt: skip
 
 
@@ -114,11 +116,11 @@ def test_writes_nothing_where_something_is_wrong(subjects: list[Path], tmp_path:
     empty.mkdir()
     assert "empty has no avatar.mobavatar; expected a folder" in run_site(monkeypatch, out, subjects[0], empty)
     assert "no avatars were given" in run_site(monkeypatch, out)
-    (empty / export.AVATAR_FILE).write_bytes(b"not an avatar")
-    assert f"{empty / export.AVATAR_FILE}: " in run_site(monkeypatch, out, subjects[0], empty)
+    (empty / page_folder.AVATAR_FILE).write_bytes(b"not an avatar")
+    assert f"{empty / page_folder.AVATAR_FILE}: " in run_site(monkeypatch, out, subjects[0], empty)
     assert not out.exists()
     assert "is not empty" in run_site(monkeypatch, empty, subjects[0])
-    with pytest.raises(export.ExportError, match="build it again"):
+    with pytest.raises(page_folder.ExportError, match="build it again"):
         site.viewer_page("<html>another viewer</html>", [], "name")
 
 

@@ -14,7 +14,7 @@ from nerfstudio_mobavatar.posing.edit import EditedPose
 from nerfstudio_mobavatar.posing.ik import Skeleton
 from nerfstudio_mobavatar.posing.landmarks import MARKS, Landmarks, facing, flipped, retargeted
 from nerfstudio_mobavatar.web_export import bundle, pose_sequence
-from nerfstudio_mobavatar.web_export.export import ExportError
+from nerfstudio_mobavatar.web_export.page_folder import ExportError
 from nerfstudio_mobavatar.web_export.webcam import Webcam
 
 from .browser import NO_CHROMIUM, SOFTWARE_FLAGS, AvatarPage, avatar_page, browser, chromium, serve

@@ -1,10 +1,5 @@
-"""The motions of an exported folder: those that the user gave, placed where the capture was, and the training motion.
+"""The motions of an exported folder: the user's, placed where the capture was, and the training motion."""
 
-`motions.json` lists them in the order of a menu (FORMAT.md); the first is always `motion.pose.bin`.
-"""
-
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +12,8 @@ from nerfstudio_mobavatar.motion import Motion, MotionOptions, Rig, axes, place,
 from nerfstudio_mobavatar.motion.types import pad_expression
 
 from .evaluate import Pose
-from .pose_sequence import MOTION_FILE
+from .page_folder import PageMotion, free_name
+from .pose_sequence import MOTION_FILE, from_rows
 
 TRAINING = "training"
 
@@ -65,32 +61,20 @@ def given_motions(paths: Sequence[Path], training: NamedMotion, rig: Rig) -> lis
     for path in paths:
         motion, report = read_motion(path, rig, options)
         moved = place(motion, training.motion, rig)
-        out.append((NamedMotion(_name(path, used), moved, range(len(moved))), report.describe()))
+        out.append(
+            (
+                NamedMotion(free_name(path.name if path.is_dir() else path.stem, used), moved, range(len(moved))),
+                report.describe(),
+            )
+        )
     return out
 
 
 def poses_of(named: NamedMotion, rig: Rig) -> list[Pose]:
     """What `evaluate` takes."""
-    rows = pose_json.rows_of(named.motion, rig)
-    return [Pose(*(x.astype(np.float32) for x in (row.pose, row.Rh, row.Th, row.expression))) for row in rows]
+    return from_rows(pose_json.rows_of(named.motion, rig))
 
 
-def write_motions(folder: Path, motions: Sequence[NamedMotion], rig: Rig) -> None:
-    """A file per motion and the index."""
-    index = []
-    for i, named in enumerate(motions):
-        file = MOTION_FILE if i == 0 else f"{named.name}.pose.bin"
-        pose_json.write_rows(folder / file, pose_json.rows_of(named.motion, rig), named.frame_ids, named.motion.fps)
-        index.append({"name": named.name, "file": file, "frames": len(named.motion), "fps": named.motion.fps})
-    (folder / pose_json.INDEX).write_text(json.dumps(index, indent=1) + "\n")
-
-
-def _name(path: Path, used: set[str]) -> str:
-    """A name that is also a file's on every system and server, not used yet."""
-    stem = re.sub(r"\.pose$", "", path.name if path.is_dir() else path.stem)
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "motion"
-    name, count = plain, 2
-    while name.lower() in used:
-        name, count = f"{plain}-{count}", count + 1
-    used.add(name.lower())
-    return name
+def page_motion(named: NamedMotion, rig: Rig) -> PageMotion:
+    """As a file of the page has it."""
+    return PageMotion(named.name, pose_json.rows_of(named.motion, rig), named.frame_ids, named.motion.fps)

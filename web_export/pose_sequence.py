@@ -38,5 +38,9 @@ def write(path: Path, poses: Sequence[Pose], frame_ids: Sequence[int], fps: floa
 
 def read(path: Path) -> list[Pose]:
     """Read a sequence; raises `MotionError` naming the file and the frame that is not one."""
-    rows = pose_json.read_rows(path)
+    return from_rows(pose_json.read_rows(path))
+
+
+def from_rows(rows: Sequence[pose_json.PoseRow]) -> list[Pose]:
+    """What `evaluate` takes."""
     return [Pose(*(x.astype(np.float32) for x in (row.pose, row.Rh, row.Th, row.expression))) for row in rows]

@@ -15,7 +15,7 @@ from . import layout, pose_sequence
 from .bundle import AvatarArrays, BundleError, decode
 from .cameras import look_at
 from .evaluate import Pose, joint_transforms
-from .export import AVATAR_FILE
+from .page_folder import AVATAR_FILE
 
 if TYPE_CHECKING:
     from .wgpu_renderer import WgpuRenderer

@@ -24,7 +24,15 @@ import tyro
 from nerfstudio_mobavatar import durable
 
 from . import bundle, pose_sequence
-from .export import AVATAR_FILE, POSTER_FILE, README_FILE, VIEWER_LINE, ExportError, check_output_dir, copy_viewer
+from .page_folder import (
+    AVATAR_FILE,
+    POSTER_FILE,
+    README_FILE,
+    VIEWER_LINE,
+    ExportError,
+    check_output_dir,
+    copy_viewer,
+)
 
 VIEWER_FOLDER = "viewer"
 SHARED_VIEWER_LINE = f"index.html          the page; its viewer lies in ../{VIEWER_FOLDER}, so copy the whole gallery"

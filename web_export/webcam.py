@@ -15,7 +15,7 @@ from typing import Annotated
 
 import tyro
 
-from .export import AVATAR_FILE, ExportError
+from .page_folder import AVATAR_FILE, ExportError
 
 FOLDER = "mediapipe"
 BUNDLE, WASM = "vision_bundle.mjs", "wasm"

@@ -139,11 +139,27 @@ def stored_fps(path: Path) -> float | None:
 
 def indexed_fps(path: Path) -> float | None:
     """Frames a second that a `motions.json` beside the file says it has; None where there is none."""
-    index = path.parent / INDEX
-    if not index.is_file():
-        return None
-    entries = read_json(index)
-    for entry in entries if isinstance(entries, list) else ():
-        if isinstance(entry, dict) and entry.get("file") == path.name and isinstance(entry.get("fps"), (int, float)):
+    for entry in _index(path.parent):
+        if entry.get("file") == path.name and isinstance(entry.get("fps"), (int, float)):
             return float(entry["fps"]) if 0 < entry["fps"] <= MAX_FPS else None
     return None
+
+
+def listed(folder: Path) -> list[tuple[str, Path]]:
+    """Names and files of the motions that a `motions.json` in the folder lists, in its order: those that are there, in
+    the folder or below."""
+    out = []
+    for entry in _index(folder):
+        name, file = entry.get("name"), entry.get("file")
+        if isinstance(name, str) and isinstance(file, str):
+            path = folder / file
+            if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+                out.append((name, path))
+    return out
+
+
+def _index(folder: Path) -> list[dict]:
+    """The entries of a folder's `motions.json`; none where there is none."""
+    index = folder / INDEX
+    entries = read_json(index) if index.is_file() else []
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []

@@ -21,7 +21,7 @@ import torch
 
 from nerfstudio_mobavatar.gaussians import PosedGaussians
 from nerfstudio_mobavatar.render import rasterize
-from nerfstudio_mobavatar.web_export import bundle, export, pose_sequence
+from nerfstudio_mobavatar.web_export import bundle, page_folder, pose_sequence
 from nerfstudio_mobavatar.web_export.evaluate import evaluate
 from nerfstudio_mobavatar.web_export.exchange import runtime_npz
 from tests.exchange_readers import gaussians_of_gltf, gaussians_of_table, read_csv, splat_transform, turned
@@ -70,7 +70,7 @@ def read(target: Path, shot: Shot) -> dict[str, np.ndarray]:
 
 def measure(folder: Path, size: int, frames: int) -> dict[str, Any]:
     """One entry per ending."""
-    avatar = bundle.load(folder / export.AVATAR_FILE)
+    avatar = bundle.load(folder / page_folder.AVATAR_FILE)
     views = parity.shots(folder, size, frames)
     chosen = np.linspace(0, len(pose_sequence.read(pose_sequence.motion_of(folder))) - 1, frames).round().astype(int)
     ours = [draw(vars(evaluate(avatar, shot.pose)), shot) for shot in views]
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="height of the pictures, pixels")
     parser.add_argument("--frames", type=int, default=3, help="poses, spread over the motion")
     args = parser.parse_args()
-    avatar = args.bundle / export.AVATAR_FILE
+    avatar = args.bundle / page_folder.AVATAR_FILE
     common.write(
         "exchange",
         {

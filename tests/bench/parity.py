@@ -4,23 +4,23 @@ from pathlib import Path
 
 import numpy as np
 
-from nerfstudio_mobavatar.web_export import bundle, export, pose_sequence
+from nerfstudio_mobavatar.web_export import bundle, cameras, page_folder, pose_sequence
 from tests import browser, renderers
 
 
 def shots(folder: Path, size: int, frames: int) -> list[renderers.Shot]:
     """`frames` poses spread over the motion, seen by the camera of the poster; `size` is the height in pixels."""
-    meta = bundle.load(folder / export.AVATAR_FILE).meta
+    meta = bundle.load(folder / page_folder.AVATAR_FILE).meta
     poses = pose_sequence.read(pose_sequence.motion_of(folder))
     width = size * 3 // 4
-    T, K = export.front_camera(meta, width, size)
+    T, K = cameras.front_camera(meta, width, size)
     chosen = np.linspace(0, len(poses) - 1, frames).round().astype(int)
     return [renderers.Shot(poses[i], T, K, width, size) for i in chosen]
 
 
 def measure(folder: Path, size: int, frames: int) -> dict[str, float]:
     """Worst pair over the poses: torch, wgpu-py and Chromium, the last two on Chromium's own software driver."""
-    avatar = (folder / export.AVATAR_FILE).read_bytes()
+    avatar = (folder / page_folder.AVATAR_FILE).read_bytes()
     views = shots(folder, size, frames)
     pictures = {
         "torch": [renderers.draw_torch(avatar, shot) for shot in views],

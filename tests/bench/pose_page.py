@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 from nerfstudio_mobavatar.motion.joint_names import INDEX
 from nerfstudio_mobavatar.posing.edit import EditedPose, curled
 from nerfstudio_mobavatar.posing.ik import LIMBS, Skeleton, reach, world_joints
-from nerfstudio_mobavatar.web_export import bundle, evaluate, export, pose_sequence
+from nerfstudio_mobavatar.web_export import bundle, cameras, evaluate, page_folder, pose_sequence
 from tests import browser, renderers
 from tests.bench.common import command_line, device_name, write
 
@@ -45,7 +45,7 @@ class Bench:
 
     def main(self) -> None:
         """Run both parts and merge the JSON."""
-        arrays = bundle.load(self.folder / export.AVATAR_FILE)
+        arrays = bundle.load(self.folder / page_folder.AVATAR_FILE)
         skeleton = Skeleton(np.asarray(arrays.joint_rest, np.float64), tuple(int(j) for j in arrays.joint_parent))
         figures = self._reaches(skeleton)
         figures["viewer_page_psnr_db"] = round(self._psnr(arrays, skeleton), 2)
@@ -70,7 +70,7 @@ class Bench:
     def _psnr(self, arrays: bundle.AvatarArrays, skeleton: Skeleton) -> float:
         width = self.height * 3 // 4
         pose = edited(pose_sequence.read(pose_sequence.motion_of(self.folder))[self.frame], skeleton)
-        T, K = export.front_camera(arrays.meta, width, self.height)
+        T, K = cameras.front_camera(arrays.meta, width, self.height)
         with (
             tempfile.TemporaryDirectory() as folder,
             browser.serve(self.folder) as url,
@@ -85,7 +85,7 @@ class Bench:
             shown = page.read_pixels(width, self.height)[..., :3]
             (read,) = pose_sequence.read(saved)
         shot = renderers.Shot(read, T, K, width, self.height)
-        reference = renderers.draw_torch((self.folder / export.AVATAR_FILE).read_bytes(), shot)
+        reference = renderers.draw_torch((self.folder / page_folder.AVATAR_FILE).read_bytes(), shot)
         crop = renderers.person_crop(reference)
         return renderers.psnr(reference[crop], shown[crop])
 

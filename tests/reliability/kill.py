@@ -42,7 +42,7 @@ CODE = {
     "checkpoint": ("torch/serialization.py",),
     "renaming": ("nerfstudio_mobavatar/checkpoints.py", "nerfstudio_mobavatar/durable.py"),
     "pruning": ("nerfstudio_mobavatar/pruning.py", "nerfstudio_mobavatar/pruning_report.py"),
-    "export": ("web_export/export.py", "web_export/motions.py", "nerfstudio_mobavatar/durable.py"),
+    "export": ("web_export/export.py", "web_export/page_folder.py", "nerfstudio_mobavatar/durable.py"),
 }
 """Files whose lines a kill can aim at."""
 LIMIT_S = 600

@@ -12,6 +12,7 @@ from nerfstudio_mobavatar.motion import pose_json
 
 from .. import pose_sequence
 from ..evaluate import evaluate
+from ..page_folder import AVATAR_FILE, check_output_dir
 from ..precision import Quality
 from ..quality import Precisely, size_table
 from . import body_mesh, ply, runtime_npz, skinned_glb, sog, splats, splats_glb, spz
@@ -20,6 +21,7 @@ from .source import DEFAULT_FPS, Source, frame_of, open_source, rest_pose
 
 SNAPSHOTS: dict[str, splats.Axes] = {".ply": "y-down", ".sog": "y-down", ".spz": "y-up", ".glb": "y-up"}
 """Ending and the axes of the format."""
+FOLDER = "FOLDER"
 TARGETS = {
     ".mobavatar": "the avatar file",
     ".npz": "the published runtime's avatar",
@@ -29,27 +31,31 @@ TARGETS = {
     ".spz": "splats of one pose",
     ".sog": "splats of one pose",
     ".glb": "splats of one pose (KHR_gaussian_splatting); with --motion a skinned model with animations",
+    FOLDER: "a whole page: a name without a dot, or a folder that exists",
 }
 
 
 @dataclass
 class Convert:
     """Write an avatar in another format; the ending of the target says which: .mobavatar, .npz (published runtime),
-    .pose.json, .pose.bin, .ply, .spz, .sog or .glb. docs/exchange.md says what each of them keeps."""
+    .pose.json, .pose.bin, .ply, .spz, .sog or .glb; without one, a folder with the whole page. docs/exchange.md says
+    what each of them keeps."""
 
     source: Annotated[Path, tyro.conf.Positional]
     """Folder that `ns-export mobavatar` wrote, an avatar.mobavatar, an avatar .npz of the published runtime, or a
     motion (.pose.json, .pose.bin) to be written as the other."""
     target: Annotated[Path, tyro.conf.Positional]
-    """File to write."""
+    """File or folder to write."""
     pose: Path | None = None
     """Splats: the motion (`.pose.json`, `.pose.bin`) whose frame is shown; by default the folder's, else a T-pose."""
     frame: int = 0
     """Splats: frame of the motion."""
     motion: tuple[Path, ...] = ()
-    """`.glb`: motions (`.pose.json`, `.pose.bin`; others: `convert-pose`) as animations of a skinned model."""
+    """`.glb`: motions (`.pose.json`, `.pose.bin`; others: `convert-pose`) as animations of a skinned model. Folder:
+    motions that the page plays, in place of the source's own."""
     fps: float | None = None
-    """`.glb` with --motion: frames a second of the motions; by default those of the avatar's capture."""
+    """With --motion: frames a second of the motions; by default those of the avatar's capture. Folder: only of motions
+    that do not say theirs."""
     mesh: bool = False
     """`.glb` with --motion: the open body's mesh in place of the avatar's points."""
     axes: Literal["format", "world"] = "format"
@@ -58,11 +64,15 @@ class Convert:
     input_width: Literal[73, 74] = 73
     """`.npz`: 73 network inputs, or 74 with a zero between pose and expression, as one public player packs them."""
     quality: Quality = "balanced"
-    """`.mobavatar`: precision of the file; `high`, `balanced` or `small`, as of `ns-export mobavatar`."""
+    """`.mobavatar`, folder: precision of the avatar, `high`, `balanced` or `small`, as of `ns-export mobavatar`."""
     max_bytes: int | None = None
-    """`.mobavatar`: most bytes; the finest precision that fits is taken, `--quality` or coarser."""
+    """`.mobavatar`, folder: most bytes of the avatar file; the finest precision that fits is taken, `--quality` or
+    coarser."""
+    pixels_per_metre: float | None = None
+    """Folder: of the training pictures (focal length in pixels / distance in metres), for an avatar that does not say
+    it; with it the page gets levels of detail, which slow devices and small pictures need."""
     overwrite: bool = False
-    """Replace the target where it exists."""
+    """Replace the target where it exists; of a folder its files of the same names, others stay."""
 
     def main(self) -> None:
         """Check everything that can be checked, read, write beside the target, move into place."""
@@ -74,9 +84,16 @@ class Convert:
         source = open_source(self.source)
         for note in source.notes:
             print(f"{source.path}: {note}")
-        self._finish(lambda draft: self._write(source, ending, draft))
-        if ending == ".mobavatar":
-            print(size_table(self.target.read_bytes()))
+        if ending == FOLDER:
+            from . import page  # brings torch, which draws the poster
+
+            precisely = Precisely(self.quality, self.max_bytes)
+            said = page.write(self.target, source, self.motion, self.fps, precisely, self.pixels_per_metre)
+            print(f"{self.target}: {said}")
+        else:
+            self._finish(lambda draft: self._write(source, ending, draft))
+        if ending in (".mobavatar", FOLDER):
+            print(size_table((self.target / AVATAR_FILE if ending == FOLDER else self.target).read_bytes()))
         if source.rights:
             print(f"  licence: {source.rights}")
 
@@ -104,6 +121,8 @@ class Convert:
 
     def _ending(self) -> str:
         ending = next((e for e in TARGETS if self.target.name.lower().endswith(e)), None)
+        if self.target.is_dir() or "." not in self.target.name:
+            return FOLDER
         if ending is None:
             possible = "\n".join(f"  {e:<11} {what}" for e, what in TARGETS.items())
             raise ExchangeError(f"{self.target}: expected a name with one of these endings\n{possible}")
@@ -113,15 +132,17 @@ class Convert:
         """Raise for flags that the target has no use for, and for targets that cannot be written."""
         skinned = ending == ".glb" and bool(self.motion)
         snapshot = ending in SNAPSHOTS and not skinned
+        has_avatar_file = ending in (".mobavatar", FOLDER)
         flags = {
             "--pose": (self.pose is not None, snapshot, "splats"),
             "--frame": (self.frame != 0, snapshot, "splats"),
-            "--motion": (bool(self.motion), ending == ".glb", "a .glb"),
-            "--fps": (self.fps is not None, skinned, "a .glb with --motion"),
+            "--motion": (bool(self.motion), ending in (".glb", FOLDER), "a .glb or a folder"),
+            "--fps": (self.fps is not None, skinned or ending == FOLDER, "a .glb with --motion or a folder"),
             "--mesh": (self.mesh, skinned, "a .glb with --motion"),
             "--axes": (self.axes != "format", ending in SNAPSHOTS, "splats and .glb"),
-            "--quality": (self.quality != "balanced", ending == ".mobavatar", "a .mobavatar"),
-            "--max-bytes": (self.max_bytes is not None, ending == ".mobavatar", "a .mobavatar"),
+            "--quality": (self.quality != "balanced", has_avatar_file, "a .mobavatar or a folder"),
+            "--max-bytes": (self.max_bytes is not None, has_avatar_file, "a .mobavatar or a folder"),
+            "--pixels-per-metre": (self.pixels_per_metre is not None, ending == FOLDER, "a folder"),
             "--input-width": (self.input_width != 73, ending == ".npz", "a .npz"),
         }
         for flag, (given, has_use, use) in flags.items():
@@ -129,6 +150,8 @@ class Convert:
                 raise ExchangeError(f"{flag} is for {use}; {self.target} is none. Leave it out.")
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise ExchangeError(f"--fps {self.fps}: expected more than 0 and at most 1000 frames a second")
+        if self.pixels_per_metre is not None and not 0 < self.pixels_per_metre < np.inf:
+            raise ExchangeError(f"--pixels-per-metre {self.pixels_per_metre}: expected a positive number")
         for path in (*self.motion, *([self.pose] if self.pose else [])):
             if not path.name.endswith((".json", pose_json.ENDINGS[1])) or not path.is_file():
                 found = "another format" if path.is_file() else "none"
@@ -136,6 +159,9 @@ class Convert:
                     f"{path}: expected a motion in .pose.json or .pose.bin, found {found}; "
                     "`mobavatar convert-pose` makes one of any other."
                 )
+        if ending == FOLDER:
+            check_output_dir(self.target, self.overwrite)
+            return
         if not self.target.absolute().parent.is_dir():
             raise ExchangeError(f"{self.target}: there is no folder {self.target.absolute().parent}; make it first.")
         if self.target.exists() and not self.overwrite:
@@ -145,8 +171,7 @@ class Convert:
         """Write `draft`; what it is, for the terminal."""
         a = source.arrays
         if ending == ".mobavatar":
-            poses = pose_sequence.read(source.motion) if source.motion else []
-            made = Precisely(self.quality, self.max_bytes).encode(a, poses)
+            made = Precisely(self.quality, self.max_bytes).encode(a, source.own_poses())
             draft.write_bytes(made.data)
             return f"avatar of {len(a.position):,} Gaussians ({made.name})"
         if ending == ".npz":

@@ -207,7 +207,6 @@ def _notes(path: Path, s: dict[str, np.ndarray]) -> dict[str, Any]:
         return {
             "meta": {
                 "generator": f"imported from {path.name}",
-                "up": [0.0, 1.0, 0.0],
                 "body": "unknown",
                 "body_license": "unknown body: ask whoever made this file, SMPL-X and its licence are likely",
             }

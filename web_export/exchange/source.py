@@ -8,10 +8,10 @@ import numpy as np
 from .. import bundle, pose_sequence
 from ..bundle import AvatarArrays
 from ..evaluate import Pose
+from ..page_folder import AVATAR_FILE
 from . import runtime_npz
 from .errors import ExchangeError
 
-AVATAR_FILE = "avatar.mobavatar"
 DEFAULT_FPS = 30.0
 READABLE = "a folder that `ns-export mobavatar` wrote, an avatar file (.mobavatar), or the published runtime's .npz"
 
@@ -34,6 +34,10 @@ class Source:
     @property
     def up(self) -> np.ndarray:
         return np.array(self.arrays.meta.get("up", (0.0, 1.0, 0.0)), np.float64)
+
+    def own_poses(self) -> list[Pose]:
+        """Of the motion in its folder, over which rounding errors are weighed; none: poses at random are taken."""
+        return pose_sequence.read(self.motion) if self.motion else []
 
     @property
     def rights(self) -> str:
