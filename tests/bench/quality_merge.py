@@ -65,7 +65,12 @@ def label(row: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-LATER_MODEL = {"parts": "parts", "basis_size": "features per part", "mask_weight": "as weight of the mask term"}
+LATER_MODEL = {
+    "parts": "parts",
+    "basis_size": "features per part",
+    "mask_weight": "as weight of the mask term",
+    "edge_band_px": "px at the mask's edge left out",
+}
 
 
 def scheduled(row: dict[str, Any]) -> list[str]:

@@ -51,6 +51,8 @@ class ModelSpec:
     """Local features per part; 0: the product's."""
     mask_weight: float = 0.0
     """Of the difference between opacity and mask."""
+    edge_band_px: int = 0
+    """Pixels on either side of the mask's edge that do not count."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Row:
         return [first] if n == 1 else [round(first + (last - first) * i / (n - 1)) for i in range(n)]
 
 
-LATER = ("parts", "basis_size", "mask_weight")
+LATER = ("parts", "basis_size", "mask_weight", "edge_band_px")
 """Fields of the model that the first rows did not have, like the schedule: they are left out of the key where they are
 at their defaults."""
 

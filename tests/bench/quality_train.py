@@ -153,11 +153,11 @@ def train_step(state: Training, row: Row, capture: InMemoryCapture, step: int, b
     drawn, target, matte, posed = draw_step(
         state, capture, frame, chosen, background, use_correctives, row.model.input_noise
     )
-    loss = (drawn.rgb - target).abs().mean()
+    loss = losses.photometric_l1(drawn.rgb, target, losses.edge_band_weight(matte, row.model.edge_band_px))
     if step >= config.perceptual_fraction * row.steps:
         loss = loss + weights.perceptual_weight * (1 - losses.ssim(drawn.rgb, target))
     if row.model.mask_weight:
-        loss = loss + row.model.mask_weight * losses.mask_l1(drawn.alpha, matte, 0)
+        loss = loss + row.model.mask_weight * losses.mask_l1(drawn.alpha, matte, row.model.edge_band_px)
     loss = loss + weights.scale_weight * losses.scale_penalty(posed.scales, weights.scale_threshold_m)
     neighbours = avatar.get_buffer("node_neighbours")
     loss = loss + weights.smoothness_weight * losses.node_smoothness(posed.node_displacement, neighbours)
