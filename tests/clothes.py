@@ -9,8 +9,8 @@ from nerfstudio_mobavatar.body_model import load_body
 from nerfstudio_mobavatar.demo.clothed import ClothedHuman
 from nerfstudio_mobavatar.demo.motion import procedural_motion
 from nerfstudio_mobavatar.skinning import joint_transforms
-from nerfstudio_mobavatar.template import Template, big_pose
-from nerfstudio_mobavatar.template_mesh import weld
+from nerfstudio_mobavatar.template import Template, big_pose, make_template
+from nerfstudio_mobavatar.template_mesh import TemplateMesh, weld
 
 
 @lru_cache
@@ -25,6 +25,13 @@ def skirt_mesh(pose: torch.Tensor | None = None, human: ClothedHuman | None = No
     points = human.pose(big_pose() if pose is None else pose, torch.zeros(3), torch.zeros(10))
     vertices, faces = weld(points.numpy().astype(np.float64), human.faces.numpy())
     return vertices.astype(np.float32), faces
+
+
+@lru_cache
+def skirt_template() -> Template:
+    """The mean person's, from the mesh in the canonical pose."""
+    mesh = TemplateMesh("own.ply", *skirt_mesh(), big_pose(), torch.zeros(3))
+    return make_template(load_body(), torch.zeros(10), mesh)
 
 
 def walking(count: int = 12) -> list[torch.Tensor]:

@@ -18,7 +18,7 @@ from nerfstudio_mobavatar.skinning import strongest_joints
 from nerfstudio_mobavatar.template import Template, big_pose, few_joints, make_template
 from nerfstudio_mobavatar.template_mesh import TemplateError, TemplateMesh, read_triangles, weld
 from nerfstudio_mobavatar.trainer import MobavatarTrainer, MobavatarTrainerConfig
-from tests.clothes import between_the_legs, skirt_mesh, stretch, walking
+from tests.clothes import between_the_legs, skirt_mesh, skirt_template, stretch, walking
 from tests.rig import open_template
 from tests.training_runs import model_of, run, tiny_config
 
@@ -31,8 +31,8 @@ def body() -> Body:
 
 
 @pytest.fixture(scope="module")
-def skirt(body: Body) -> Template:
-    return make_template(body, torch.zeros(10), as_mesh(*skirt_mesh()))
+def skirt() -> Template:
+    return skirt_template()
 
 
 def as_mesh(vertices: np.ndarray, faces: np.ndarray, pose: torch.Tensor | None = None) -> TemplateMesh:
