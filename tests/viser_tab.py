@@ -3,14 +3,17 @@
 `python -m tests.viser_tab URL` is one in a process of its own, as a browser would be. It reads commands from its
 standard input, one a line, answers each with one line when it is done, and ends with its input:
 `drag NAME X Y Z SECONDS HERTZ RADIUS` moves a gizmo along a circle around a place (viser units, as the page sends
-them), `pictures` tells how many pictures have come so far.
+them), `pictures` tells how many pictures have come so far, `log` tells as JSON the moves (place and time) and the
+pictures (checksum and time) since the last `log`. Times are those of the machine's monotonic clock.
 """
 
 import dataclasses
+import json
 import math
 import sys
 import threading
 import time
+import zlib
 
 import msgspec
 from viser import _messages
@@ -27,6 +30,8 @@ class Tab:
 
     url: str
     pictures: int = 0
+    moves: list[tuple[float, ...]] = dataclasses.field(default_factory=list)
+    arrived: list[tuple[int, float]] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._socket = connect(self.url.replace("http", "ws", 1), max_size=HUGE, compression=None)
@@ -48,8 +53,14 @@ class Tab:
         for i in range(moves):
             angle = 2 * math.pi * (i + 1) / moves
             x, y, z = place[0], place[1] + radius * math.sin(angle), place[2] + radius * (math.cos(angle) - 1)
+            self.moves.append((x, y, z, time.monotonic()))
             self.send(_messages.TransformControlsUpdateMessage(name, (1.0, 0.0, 0.0, 0.0), (x, y, z)))
             time.sleep(max(0.0, start + (i + 1) / hertz - time.monotonic()))
+
+    def log(self) -> str:
+        """Moves and pictures so far, and starts anew."""
+        (moves, self.moves), (arrived, self.arrived) = (self.moves, []), (self.arrived, [])
+        return json.dumps({"moves": moves, "pictures": arrived})
 
     def close(self) -> None:
         self._socket.close()
@@ -59,7 +70,9 @@ class Tab:
         try:
             for window in self._socket:
                 for message in msgspec.msgpack.decode(bytes(window) if isinstance(window, bytes) else window.encode()):
-                    self.pictures += message["type"] == "BackgroundImageMessage"
+                    if message["type"] == "BackgroundImageMessage":
+                        self.pictures += 1
+                        self.arrived.append((zlib.crc32(message["rgb_bytes"]), time.monotonic()))
         except ConnectionClosed:
             return
 
@@ -75,8 +88,10 @@ def main() -> None:
             print("done", flush=True)
         elif command == "pictures":
             print(tab.pictures, flush=True)
+        elif command == "log":
+            print(tab.log(), flush=True)
         else:
-            raise SystemExit(f"{command}: expected drag or pictures")
+            raise SystemExit(f"{command}: expected drag, pictures or log")
     tab.close()
 
 

@@ -84,12 +84,12 @@ def world_joints(
     """Rotation (quaternion wxyz) and position (metres) of every joint in the world. Twin of
     `body_model.forward_kinematics`."""
     q, t = np.empty((55, 4)), np.empty((55, 3))
+    local = quaternion(pose)
     for j, up in enumerate(skeleton.parents):
-        local = quaternion(pose[j])
         if up < 0:
-            q[j], t[j] = local, skeleton.rest[j] + transl
+            q[j], t[j] = local[j], skeleton.rest[j] + transl
         else:
-            q[j] = multiply(q[up], local)
+            q[j] = multiply(q[up], local[j])
             t[j] = t[up] + turn(q[up], skeleton.rest[j] - skeleton.rest[up])
     return q, t
 

@@ -130,9 +130,9 @@ def widened(joint: int, q: Float[ndarray, " 4"]) -> tuple[Float[ndarray, " 3"], 
     return np.minimum(LIMITS.low[joint], held), np.maximum(LIMITS.high[joint], held)
 
 
-def quaternion(vector: Float[ndarray, " 3"]) -> Float[ndarray, " 4"]:
-    """Unit quaternion (wxyz) of an axis-angle, radians."""
-    return Rotation.from_rotvec(vector).as_quat()[[3, 0, 1, 2]]
+def quaternion(vector: Float[ndarray, "*n 3"]) -> Float[ndarray, "*n 4"]:
+    """Unit quaternions (wxyz) of axis-angles, radians."""
+    return Rotation.from_rotvec(vector).as_quat()[..., [3, 0, 1, 2]]
 
 
 def rotation_vector(q: Float[ndarray, " 4"]) -> Float[ndarray, " 3"]:

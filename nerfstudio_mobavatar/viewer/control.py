@@ -21,6 +21,7 @@ from nerfstudio_mobavatar.posing.ik import Skeleton, world_joints
 
 from .panel import Panel
 from .pointer import Pointer
+from .renderer import Renderer
 from .session import PoseSession
 from .shape import Shape
 from .skeleton import VISER_PER_METRE, SkeletonScene
@@ -211,8 +212,13 @@ class PoseControl(ViewerControl):
             client.camera.look_at = VISER_PER_METRE * middle
 
     def _connected(self, client: viser.ClientHandle) -> None:
-        if self._viewer is not None:
-            self._viewer.train_util = TRAINING_SHARE  # here: `init_scene` sets it after `_setup`
+        viewer = self._viewer
+        if viewer is not None:
+            viewer.train_util = TRAINING_SHARE  # here: `init_scene` sets it after `_setup`
+            theirs = viewer.render_statemachines[client.client_id]  # nerfstudio's callback came first
+            ours = viewer.render_statemachines[client.client_id] = Renderer(viewer, client)
+            theirs.running = False
+            ours.start()
         self.skeleton_scene.sync()
         self.look(client)
 

@@ -71,8 +71,13 @@ class SkeletonScene:
         self._lock = threading.RLock()
         self._drawn: Skeleton | None = None
         self._joints: list[viser.MeshHandle] = []
+        self._turns = np.zeros((0, 4))
+        """Rotation (wxyz) of every joint as the browsers have it."""
         self.joint = 0
         self._dragged: tuple[object, float] = (None, 0.0)
+        self._moves: dict[object, Callable[[EditedPose], EditedPose]] = {}
+        """By handle: the newest move that is not done yet."""
+        self._moves_lock, self._is_moving = threading.Lock(), False
         self._settling: threading.Timer | None = None
         scene = server.scene
         self._root = scene.add_frame(f"{ROOT}/skeleton", show_axes=False, visible=False)
@@ -127,8 +132,10 @@ class SkeletonScene:
                 self._draw(skeleton)
             q, t = world_joints(skeleton, edited.pose, edited.transl)
             self._root.position = tuple(VISER_PER_METRE * edited.transl)
-            for j, handle in enumerate(self._joints):
-                _put(handle, quaternion(edited.pose[j]), None)
+            turns = quaternion(edited.pose)
+            for j in np.flatnonzero(np.abs(turns - self._turns).max(1) > 1e-6):
+                self._joints[j].wxyz = turns[j]
+                self._turns[j] = turns[j]
             held, when = self._dragged
             held = held if self._session.is_pressed or time.monotonic() - when < GESTURE_SECONDS else None
             if held != "turn":
@@ -139,7 +146,7 @@ class SkeletonScene:
                     _put(handle, None, VISER_PER_METRE * t[j])
 
     def _draw(self, skeleton: Skeleton) -> None:
-        self._drawn, self._joints = skeleton, []
+        self._drawn, self._joints, self._turns = skeleton, [], np.zeros((len(skeleton.parents), 4))
         for j in range(len(skeleton.parents)):
             self._joints.append(self._draw_joint(skeleton, j))
 
@@ -147,6 +154,7 @@ class SkeletonScene:
         up = skeleton.parents[j]
         at = skeleton.rest[j] - (skeleton.rest[up] if up >= 0 else np.zeros(3))
         vertices, faces = bone_mesh(skeleton, j)
+        self._turns[j] = quaternion(self._session.now().pose[j])
         mesh = self._server.scene.add_mesh_simple(
             _path(skeleton, j),
             vertices,
@@ -154,7 +162,7 @@ class SkeletonScene:
             color=SELECTED_COLOUR if j == self.joint else BONE_COLOUR,
             flat_shading=True,
             side="double",
-            wxyz=quaternion(self._session.now().pose[j]),
+            wxyz=tuple(self._turns[j]),
             position=VISER_PER_METRE * at,
         )
         mesh.on_click(lambda _: self._tell_selected(j))
@@ -186,8 +194,15 @@ class SkeletonScene:
         self._move(name, change, name)
 
     def _move(self, held: object, change: Callable[[EditedPose], EditedPose], handle: object) -> None:
-        self._dragged = (held, time.monotonic())
-        self._session.edit(change, handle)
+        """Moves come faster than they are done where the machine is busy: the thread that finds nobody at it does the
+        newest of each handle until there is none, the others leave theirs to it."""
+        with self._moves_lock:
+            self._dragged = (held, time.monotonic())
+            self._moves[handle] = change
+            if self._is_moving:
+                return
+            self._is_moving = True
+        self._do_moves()
         with self._lock:
             if self._settling is not None:
                 self._settling.cancel()
@@ -195,6 +210,21 @@ class SkeletonScene:
             self._settling = threading.Timer(GESTURE_SECONDS + 0.05, self.sync)
             self._settling.daemon = True
             self._settling.start()
+
+    def _do_moves(self) -> None:
+        while True:
+            with self._moves_lock:
+                if not self._moves:
+                    self._is_moving = False
+                    return
+                handle = next(iter(self._moves))
+                change = self._moves.pop(handle)
+            try:
+                self._session.edit(change, handle)
+            except Exception:
+                with self._moves_lock:
+                    self._is_moving = False  # else no move would ever be done again
+                raise
 
 
 def _path(skeleton: Skeleton, joint: int) -> str:

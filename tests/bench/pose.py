@@ -5,16 +5,15 @@ seconds, paused in between. The tab is a process of its own that speaks the page
 package (tests/viser_tab.py); there is no browser.
 
 `train_slowdown_share`: steps a second with a connected tab and nobody dragging, against the training without a
-viewer; the median over the rounds. `drag_rerender_ms_gpu`: from a gizmo's message arriving in the session to the
-return of the call that hands the client the first picture of that pose or a later one; 95 of 100 moves of a wrist at
-30 a second are faster, in bursts with rests between, while it trains; `_idle`: with training paused.
+viewer; the median over the rounds. `drag_rerender_ms_gpu`: from a gizmo's message leaving the tab to the arrival there
+of the first picture of that pose or a later one; 95 of 100 moves of a wrist at 30 a second are faster, in bursts with
+rests between, while it trains; `_idle`: with training paused. `drag_part_ms_*`: median and 95th percentile of the
+parts of the way, see `drag_latency.PARTS`.
 `ik_error_mm_p99`, `drags_fuzzed`: the Python definition alone. Reachable targets anywhere in the range of a limb, and
 dragged moves of which none may flip a joint, wrap a number or leave a range.
 """
 
 import copy
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -27,7 +26,6 @@ import tyro
 
 from nerfstudio_mobavatar import configs
 from nerfstudio_mobavatar.demo.capture import DemoData
-from nerfstudio_mobavatar.posing.edit import EditedPose
 from nerfstudio_mobavatar.posing.ik import LIMBS, Skeleton, reach, world_joints
 from nerfstudio_mobavatar.posing.limits import (
     LIMITS,
@@ -38,13 +36,12 @@ from nerfstudio_mobavatar.posing.limits import (
     rotation_vector,
     widened,
 )
-from nerfstudio_mobavatar.viewer.session import same
 from nerfstudio_mobavatar.viewer.skeleton import ROOT, VISER_PER_METRE
 from tests.bench.common import command_line, device_name, write
+from tests.bench.drag_latency import PARTS, Latencies, TabProcess
 from tests.bench.train_speed import random_vgg
 from tests.goldens.make_posing import random_pose, skeleton
 
-ROOT_FOLDER = Path(__file__).parents[2]
 WAIT_S = 300.0
 HERTZ = 30.0
 
@@ -104,96 +101,6 @@ class Running:
     def stop(self) -> None:
         self.trainer.stop_training = True
         self.thread.join(60)
-
-
-class TabProcess:
-    """tests/viser_tab.py in a process of its own."""
-
-    def __init__(self, url: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.viser_tab", url],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT_FOLDER,
-        )  # fmt: skip
-
-    def ask(self, command: str) -> str:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
-        stdin.write(command + "\n")
-        stdin.flush()
-        answer = stdout.readline()
-        if not answer:
-            raise RuntimeError(f"the tab ended with {self._process.wait(10)}")
-        return answer.strip()
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(20)
-
-
-class Latencies:
-    """When an edit arrived, and when the first picture was handed over that shows it or a later one."""
-
-    def __init__(self, control: Any) -> None:
-        self._lock = threading.Lock()
-        self._waiting: list[tuple[int, float]] = []
-        self._number, self._number_of = 0, {}
-        self._drawn: dict[int, int] = {}
-        self.ms: list[float] = []
-        self.heights: list[int] = []
-        self._control = control
-        edit, pose_for = control.session.edit, control.pose_for
-
-        def timed_edit(change: Any, handle: object = None, gesture: object = None) -> None:
-            arrived = time.perf_counter()
-
-            def numbered(before: EditedPose) -> EditedPose:  # runs inside the session's lock: in order
-                after = change(before)
-                # a move that says what the one before it said shows nothing new
-                if control.session.shown is None or not same(before, after):
-                    with self._lock:
-                        self._number += 1
-                        self._number_of[id(after)] = (self._number, after)
-                        self._waiting.append((self._number, arrived))
-                return after
-
-            edit(numbered, handle, gesture)
-
-        def noted_pose(camera: Any) -> Any:
-            shown = control.session.shown
-            with self._lock:
-                self._drawn[threading.get_ident()] = self._number_of.get(id(shown), (0, None))[0]
-            return pose_for(camera)
-
-        control.session.edit, control.pose_for = timed_edit, noted_pose
-
-    def watch(self, machine: Any) -> None:
-        """Note the pictures that a tab's renderer hands over."""
-        hand_over = machine._send_output_to_viewer
-
-        def noted(outputs: dict[str, Any], static_render: bool = True) -> None:
-            hand_over(outputs, static_render)
-            now = time.perf_counter()
-            with self._lock:
-                number = self._drawn.get(threading.get_ident(), 0)
-                done = [arrived for n, arrived in self._waiting if n <= number]
-                if done:
-                    self.heights.append(int(outputs["rgb"].shape[0]))
-                self._waiting = [(n, arrived) for n, arrived in self._waiting if n > number]
-                self.ms += [1e3 * (now - arrived) for arrived in done]
-
-        machine._send_output_to_viewer = noted
-
-    def take(self) -> tuple[np.ndarray, int]:
-        """Milliseconds so far and the median height of the pictures; starts anew."""
-        with self._lock:
-            ms, heights = np.array(self.ms), self.heights
-            self.ms, self.heights = [], []
-            left = len(self._waiting)
-            self._waiting = []
-        if left > 2:
-            raise RuntimeError(f"{left} moves were never drawn")
-        return ms, int(np.median(heights))
 
 
 def hinged_targets(body: Skeleton, count: int, rng: np.random.Generator) -> list[float]:
@@ -386,29 +293,30 @@ class Bench:
         for key, training in (("", True), ("_idle", False)):
             seen.go(training)
             time.sleep(2.0)
-            self._burst(control, tab, 1)
-            latencies.take()
-            self._burst(control, tab, self.bursts)
-            ms, height = latencies.take()
+            self._burst(control, tab, latencies)
+            rows = np.array([row for _ in range(self.bursts) for row in self._burst(control, tab, latencies)])
+            ms = 1e3 * (rows[:, 6] - rows[:, 0])
             where = "gpu" if self.device == "cuda" else "cpu"
             result |= {
                 f"drag_rerender_ms_{where}{key}": round(float(np.percentile(ms, 95)), 1),
                 f"drag_rerender_ms_median{key}": round(float(np.median(ms)), 1),
                 f"drag_rerender_ms_max{key}": round(float(ms.max()), 1),
-                f"drag_picture_height_px{key}": height,
+                f"drag_picture_height_px{key}": int(np.median(rows[:, 7])),
                 f"drag_moves{key}": len(ms),
             }
+            for part, spent in zip(PARTS, 1e3 * np.diff(rows[:, :7], axis=1).T):
+                result[f"drag_part_ms_{part}{key}"] = [round(float(np.percentile(spent, q)), 1) for q in (50, 95)]
         tab.close()
         return result
 
-    def _burst(self, control: Any, tab: TabProcess, count: int) -> None:
-        name = f"{ROOT}/drag_left_hand"
-        for _ in range(count):
-            now = control.session.now()
-            wrist = world_joints(control.skeleton(), now.pose, now.transl)[1][LIMBS["left_hand"].end]
-            x, y, z = VISER_PER_METRE * wrist
-            tab.ask(f"drag {name} {x} {y} {z} 1.0 {HERTZ} 0.8")
-            time.sleep(self.rest_s)
+    def _burst(self, control: Any, tab: TabProcess, latencies: Latencies) -> list[list[float]]:
+        """One drag of a second, and a rest."""
+        now = control.session.now()
+        wrist = world_joints(control.skeleton(), now.pose, now.transl)[1][LIMBS["left_hand"].end]
+        x, y, z = VISER_PER_METRE * wrist
+        tab.ask(f"drag {ROOT}/drag_left_hand {x} {y} {z} 1.0 {HERTZ} 0.8")
+        time.sleep(self.rest_s)
+        return latencies.take(tab)
 
 
 if __name__ == "__main__":
