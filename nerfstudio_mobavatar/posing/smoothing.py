@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from .landmarks import Landmarks
 
-MIN_CUTOFF_HZ, BETA, SPEED_CUTOFF_HZ = 1.5, 1.0, 1.0
+MIN_CUTOFF_HZ, BETA, SPEED_CUTOFF_HZ = 1.0, 10.0, 2.0
 """Cutoff at rest; Hz more for each metre a second; cutoff of the speed itself."""
 FORGET_S = 0.5
 """After so long without a picture the next one is taken as it is."""

@@ -30,7 +30,7 @@ export const MARKS = {"nose": 0, "left_ear": 7, "right_ear": 8, "left_shoulder":
 export const FINGER_ROOTS = {"thumb": 1, "index": 5, "middle": 9, "ring": 13, "pinky": 17} as const;
 
 /** See landmarks.py and smoothing.py. */
-export const RETARGET = {"hidden": 0.3, "seen": 0.6, "nose_down_deg": 15.0, "min_cutoff_hz": 1.5, "beta": 1.0, "speed_cutoff_hz": 1.0, "forget_s": 0.5} as const;
+export const RETARGET = {"hidden": 0.3, "seen": 0.6, "nose_down_deg": 15.0, "min_cutoff_hz": 1.0, "beta": 10.0, "speed_cutoff_hz": 2.0, "forget_s": 0.5} as const;
 
 /** Bone axis and range (degrees) of every joint, see limits.py. */
 export const LIMITS = [
