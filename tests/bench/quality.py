@@ -21,7 +21,7 @@ import torch
 import torch._dynamo
 
 from tests.bench.common import RESULTS, command_line, device_name
-from tests.bench.quality_capture import Team, draw_capture
+from tests.bench.quality_capture import HeldOut, Team, draw_capture, draw_test
 from tests.bench.quality_merge import label, merge
 from tests.bench.quality_plans import PLANS, Group, Job, Later
 from tests.bench.quality_rows import CaptureSpec, ModelSpec, Row, key
@@ -37,7 +37,7 @@ class Runner:
         self.folder, self.device, self.team = folder, device, team
         self.end = time.monotonic() + deadline_s
         self.step_s = self.picture_s = 0.0
-        self.capture: tuple[CaptureSpec, InMemoryCapture] | None = None
+        self.capture: tuple[CaptureSpec, InMemoryCapture, HeldOut] | None = None
 
     def left(self) -> float:
         return self.end - time.monotonic()
@@ -59,7 +59,8 @@ class Runner:
         drawing = 0 if self.capture and self.capture[0] == spec else self.picture_s * spec.cameras * spec.frames
         return self.left() > 1.1 * self.step_s * group[0].steps + drawing + 12
 
-    def pictures(self, spec: CaptureSpec) -> InMemoryCapture:
+    def pictures(self, spec: CaptureSpec) -> tuple[InMemoryCapture, HeldOut]:
+        """To train and validate on, and the test's."""
         if self.capture is None or self.capture[0] != spec:
             self.capture = None
             began = time.perf_counter()
@@ -68,14 +69,15 @@ class Runner:
             seconds, count = time.perf_counter() - began, (spec.frames + spec.far_frames) * spec.cameras
             print(f"capture {spec}: {count} pictures, {count / seconds:.0f}/s, {drawn.num_bytes() / 1e9:.1f} GB")
             self.picture_s = seconds / count
-            self.capture = spec, drawn
-        return self.capture[1]
+            self.capture = spec, drawn, draw_test(spec, self.device)
+        return self.capture[1:]
 
     def run(self, group: Group) -> None:
         """Train the trunk from one pruning to the next, and every branch that there is time for."""
         first = group[0]
-        capture = self.pictures(first.capture)
+        capture, test = self.pictures(first.capture)
         state = start(first, capture, self.device)
+        state.note = lambda curve: self.note(first, curve)
         rows = sorted(group, key=lambda row: (not row.is_pruned(), row.prune_steps()[0]))
         for row in rows:
             train(state, first.trunk(), capture, row.prune_steps()[0], self.device)
@@ -84,8 +86,13 @@ class Runner:
                 print(f"no time for {row.pruning}")
                 continue
             last = row is rows[-1] and not row.is_pruned()  # goes on as it is, compiled
-            result, picture = finish(state if last else branch(state), row, capture, self.device)
+            result, picture = finish(state if last else branch(state), row, capture, test, self.device)
             self.save(row, result, picture)
+
+    def note(self, row: Row, curve: list[tuple[int, float, float]]) -> None:
+        """A long run's curve as far as it is, should the run not end."""
+        (self.folder / f"{key(row)}.partial").write_text(json.dumps({"row": asdict(row), "curve": curve}) + "\n")
+        print(f"{key(row)} seed {row.seed}: step, s, view {curve[-1]}", flush=True)
 
     def save(self, row: Row, result: dict[str, Any], picture: bytes) -> None:
         about = {"device": device_name(self.device), "torch": torch.__version__, "command": command_line()}

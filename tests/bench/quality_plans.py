@@ -234,7 +234,58 @@ def seeds(base: Row) -> list[Job | Later]:
     return [[[row]] for row in rows]
 
 
+def shipped(base: Row) -> Row:
+    """No L1 terms, all inputs, quick networks, cosine: what `mobavatar-fast` does."""
+    return scheduled(model(base, sparsity=False, mlp_rate=1e-3), decay="cosine", pose_rate=2.0)
+
+
+def ways_of_pruning(row: Row) -> Group:
+    """From one trunk, at equal bytes; the first prunes nothing."""
+    again = [scheduled(row, name, tune_rate=4.0) for name in ("bytes-90", "top-90")]
+    return [replace(row, pruning="top-0"), again[0], *prunings(row, "top-90", "bytes-90"), again[1]]
+
+
+def pruning(base: Row) -> list[Job]:
+    """The paper's choice against what the picture loses, both with and without higher rates afterwards; then what might
+    lose less: L1 terms that come late, half as many features per part and twice as many correctives."""
+    row = shipped(base)
+    late = scheduled(model(row, sparsity=True), "bytes-90", sparsity_from=0.45, tune_rate=4.0)
+    narrow = model(row, basis_size=8)
+    return [
+        [ways_of_pruning(row)],
+        [[late, replace(late, schedule=replace(late.schedule, tune_rate=1.0))]],
+        [[scheduled(narrow, "bytes-81", tune_rate=4.0), replace(narrow, pruning="top-0")]],
+    ]
+
+
+def pruning_seeds(base: Row) -> list[Job]:
+    """Two more seeds."""
+    return [[ways_of_pruning(replace(shipped(base), seed=seed))[:3]] for seed in (1, 2)]
+
+
+def pruning_key_light(base: Row) -> list[Job]:
+    """Three seeds under a lamp with hard shadows."""
+    key_light = replace(base, capture=replace(base.capture, frames=min(480, base.capture.frames), lighting="key"))
+    return [[ways_of_pruning(replace(shipped(key_light), seed=seed))[:3] for seed in (0, 1, 2)]]
+
+
+def candidates(base: Row) -> list[Job]:
+    """What might raise local features further."""
+    row = shipped(base)
+    changes: list[dict[str, Any]] = [{"input_reach": 2}, {"parts": 512}, {"basis_size": 32}, {"input_reach": 1}]
+    return [[prunings(model(row, **change), "top-0")] for change in changes]
+
+
+def final(base: Row) -> list[Job]:
+    """Both variants with the rates that validation chose, three seeds; the local ones are in `pruning`."""
+    rows = [replace(tuned_global(base, 2e-4), seed=seed) for seed in (0, 1, 2)]
+    rows += [replace(model(shipped(base), input_reach=1), seed=seed) for seed in (0, 1, 2)]
+    return [[[row]] for row in rows]
+
+
 PLANS: dict[str, Callable[[Row], Sequence[Job | Later]]] = {
     "headline": headline, "grid": grid, "more": more, "tuned": tuned, "search": search, "fair": fair,
     "schedules": schedules, "pruned": pruned, "seeds": seeds,
+    "pruning": pruning, "pruning-seeds": pruning_seeds, "pruning-key-light": pruning_key_light,
+    "candidates": candidates, "final": final,
 }  # fmt: skip

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import Any, Literal
 
 from nerfstudio_mobavatar.demo.folds import Folds
@@ -12,6 +13,8 @@ Features = Literal["local", "global16", "global64", "none"]
 BLOCK, HELD = 20, 3
 """Of every 20 frames the last 3 are held out: near poses, inside the trained motion."""
 HELD_CAMERAS = (3, 8)
+"""Held out, and what settings were chosen by."""
+VALIDATION, TEST = ("view", "near", "far"), ("test_view", "test_near", "test_far")
 
 
 @dataclass(frozen=True)
@@ -124,18 +127,28 @@ def key(row: Row) -> str:
     return hashlib.sha1(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def some(rows: list[int], count: int = 32, first: int = 0) -> list[int]:
+    """At most `count` of them, evenly spread."""
+    every = max(1, len(rows) // count)
+    return rows[min(first, every - 1) :: every][:count]
+
+
+@cache
 def frames_of(spec: CaptureSpec) -> dict[str, list[int]]:
-    """ "train", "view" (a part of them, for held-out cameras), "near", "far"."""
+    """ "train", and for validation "view" (a part of them, for held-out cameras), "near", "far"."""
     train = [i for i in range(spec.frames) if i % BLOCK < BLOCK - HELD]
     near = [i for i in range(spec.frames) if i % BLOCK == BLOCK - 2]
     far = list(range(spec.frames, spec.frames + spec.far_frames))
-
-    def some(rows: list[int], count: int = 32) -> list[int]:
-        return rows[:: max(1, len(rows) // count)][:count]
-
     return {"train": train, "view": some(train), "near": some(near), "far": some(far)}
 
 
+def frames_of_test(spec: CaptureSpec) -> dict[str, list[int]]:
+    """Frames of the trained motion for "test_view" and "test_near": none that validation looks at."""
+    near = [i for i in range(spec.frames) if i % BLOCK in (BLOCK - HELD, BLOCK - 1)]
+    return {"test_view": some(frames_of(spec)["train"], first=15), "test_near": some(near)}
+
+
+@cache
 def cameras_of(spec: CaptureSpec) -> tuple[list[int], list[int]]:
     """Trained on, and held out."""
     held = [k for k in HELD_CAMERAS if k < spec.cameras]

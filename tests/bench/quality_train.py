@@ -7,7 +7,7 @@ import copy
 import io
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -23,15 +23,17 @@ from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
 from nerfstudio_mobavatar.body_model import load_body
 from nerfstudio_mobavatar.configs import RATES
 from nerfstudio_mobavatar.demo.in_memory import InMemoryCapture
-from nerfstudio_mobavatar.device import resolve_compile
+from nerfstudio_mobavatar.device import compiled, resolve_compile
 from nerfstudio_mobavatar.features import NUM_INPUTS, NUM_POSE_INPUTS, pose_inputs
 from nerfstudio_mobavatar.model import LossConfig, MobavatarModelConfig
+from nerfstudio_mobavatar.ns_export_hook import avatar_file_bytes
 from nerfstudio_mobavatar.optim import decayed
 from nerfstudio_mobavatar.pruning import PruningConfig, bytes_each, corrective_statistics, prune
 from nerfstudio_mobavatar.pruning_scores import Probe, image_statistics, picture_error
 from nerfstudio_mobavatar.render import Backend, Rendered, rasterize, resolve_backend
 from nerfstudio_mobavatar.template import make_template
-from tests.bench.quality_rows import ModelSpec, Row, cameras_of, frames_of
+from tests.bench.quality_capture import HeldOut, validation_of
+from tests.bench.quality_rows import TEST, VALIDATION, ModelSpec, Row, cameras_of, frames_of
 
 CROP_MARGIN = 16
 POSE_GROUPS = ("bases", "node_basis", "mlp")
@@ -79,13 +81,15 @@ class Training:
 
     avatar: Avatar
     optimizer: torch.optim.Adam
-    inputs: Tensor
-    """[t, 73] of the networks, of every frame."""
+    frames: tuple[Tensor, Tensor]
+    """Of every frame, inputs of the networks [t, 73] and joint transforms [t, 55, 3, 4]: training changes neither."""
     seconds: float = 0.0
     step: int = 0
     """Next one."""
     curve: list[tuple[int, float, float]] = field(default_factory=list)
     """Step, seconds of training, crop PSNR of views."""
+    note: Callable[[list[tuple[int, float, float]]], None] = lambda _: None
+    """Told of every new point of the curve."""
 
 
 @cache
@@ -98,6 +102,7 @@ def start(row: Row, capture: InMemoryCapture, device: str) -> Training:
     avatar = make_avatar(row.model, capture.betas, row.seed, device)
     if resolve_compile("auto", device):
         avatar.compile_decode()
+    frames = inputs_of(capture), avatar.joint_transforms(capture.pose, capture.transl)
     rates = RATES | {"mlp": row.model.mlp_rate or PLAIN_MLP_RATE}
     schedule = row.schedule
     groups = []
@@ -106,7 +111,7 @@ def start(row: Row, capture: InMemoryCapture, device: str) -> Training:
         groups.append(
             {"params": params, "lr": rate, "initial": rate, "final": 0.01 if name.startswith("node") else 0.1}
         )
-    return Training(avatar, torch.optim.Adam(groups, eps=1e-15, fused=True), inputs_of(capture))
+    return Training(avatar, torch.optim.Adam(groups, eps=1e-15, fused=True), frames)
 
 
 def inputs_of(capture: InMemoryCapture) -> Tensor:
@@ -135,7 +140,16 @@ def train(state: Training, row: Row, capture: InMemoryCapture, last: int, device
         state.seconds += time.perf_counter() - began
         state.step = end
         if end % every == 0 and end < row.steps:
-            state.curve.append((end, state.seconds, evaluate(state.avatar, row, capture, "view")["psnr_crop"]))
+            shown = evaluate(state.avatar, row, validation_of(row.capture, capture), "view")
+            state.curve.append((end, state.seconds, shown["psnr_crop"]))
+            state.note(state.curve)
+
+
+@cache
+def loss_terms(device: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """`losses.photometric` and `losses.regularisers`, compiled where the product's are."""
+    fast = resolve_compile("auto", device)
+    return compiled(losses.photometric, fast, dynamic=True), compiled(losses.regularisers, fast)
 
 
 def train_step(state: Training, row: Row, capture: InMemoryCapture, step: int, background: Tensor) -> None:
@@ -150,23 +164,28 @@ def train_step(state: Training, row: Row, capture: InMemoryCapture, step: int, b
         final = COSINE_END if schedule.decay == "cosine" else group["final"]
         group["lr"] = tuned * group["initial"] * decayed(schedule.decay, final, step / row.steps)
     use_correctives = row.model.features != "none" and step >= config.warmup_fraction * row.steps
-    drawn, target, matte, posed = draw_step(
+    drawn, image, matte, posed = draw_step(
         state, capture, frame, chosen, background, use_correctives, row.model.input_noise
     )
-    loss = losses.photometric_l1(drawn.rgb, target, losses.edge_band_weight(matte, row.model.edge_band_px))
+    photometric, regularisers = loss_terms(background.device.type)
+    loss, _, target = photometric(drawn.rgb, image, matte, background, row.model.edge_band_px)
     if step >= config.perceptual_fraction * row.steps:
         loss = loss + weights.perceptual_weight * (1 - losses.ssim(drawn.rgb, target))
     if row.model.mask_weight:
         loss = loss + row.model.mask_weight * losses.mask_l1(drawn.alpha, matte, row.model.edge_band_px)
-    loss = loss + weights.scale_weight * losses.scale_penalty(posed.scales, weights.scale_threshold_m)
-    neighbours = avatar.get_buffer("node_neighbours")
-    loss = loss + weights.smoothness_weight * losses.node_smoothness(posed.node_displacement, neighbours)
     sparse = row.model.sparsity and step >= schedule.sparsity_from * row.steps
-    if posed.correctives and sparse and not avatar.is_pruned:
-        rotation, scale, color = (posed.correctives[name] for name in ATTRIBUTES)
-        loss = loss + losses.corrective_sparsity(
-            rotation, scale, color, weights.rotation_sparsity, weights.log_scale_sparsity, weights.color_sparsity
-        )
+    sparse = sparse and bool(posed.correctives) and not avatar.is_pruned
+    scale, smooth, *sparsity = regularisers(
+        posed.scales,
+        weights.scale_threshold_m,
+        posed.node_displacement,
+        avatar.get_buffer("node_neighbours"),
+        tuple(posed.correctives[name] for name in ATTRIBUTES) if sparse else None,
+        (weights.rotation_sparsity, weights.log_scale_sparsity, weights.color_sparsity),
+    )
+    loss = loss + weights.scale_weight * scale + weights.smoothness_weight * smooth
+    if sparse:
+        loss = loss + sparsity[0]
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if row.model.weight_decay:
@@ -185,14 +204,13 @@ def draw_step(
     use_correctives: bool,
     noise: float,
 ) -> tuple[Rendered, Tensor, Tensor, Any]:
-    """The crop that holds the person in all cameras: rendering, target, matte, and the posed avatar."""
+    """The crop that holds the person in all cameras: rendering, picture, matte, and the posed avatar."""
     backend = backend_of(background.device.type)
-    inputs = state.inputs[frame]
+    inputs, G = (table[frame] for table in state.frames)
     if noise:
         inputs = inputs.clone()
         inputs[:NUM_POSE_INPUTS] += noise * torch.randn_like(inputs[:NUM_POSE_INPUTS])
-    pose = (capture.pose[frame], capture.transl[frame], capture.expression[frame])
-    posed = state.avatar(*pose, use_correctives, inputs)
+    posed = state.avatar.decode(inputs, G, use_correctives)
     box = capture.box(frame, cameras)
     y0, x0 = max(box.y0 - CROP_MARGIN, 0), max(box.x0 - CROP_MARGIN, 0)
     y1, x1 = min(box.y1 + CROP_MARGIN, capture.height), min(box.x1 + CROP_MARGIN, capture.width)
@@ -201,7 +219,7 @@ def draw_step(
     K[:, 1, 2] -= y0
     drawn = rasterize(posed.gaussians, T, K, x1 - x0, y1 - y0, background, backend, with_depth=False)
     image, matte = (x[:, y0:y1, x0:x1] for x in capture.pixels(frame, cameras))
-    return drawn, losses.composite(image, matte, background), matte, posed
+    return drawn, image, matte, posed
 
 
 def training_poses(row: Row, capture: InMemoryCapture) -> list[tuple[Tensor, Tensor]]:
@@ -256,23 +274,23 @@ def prune_branch(state: Training, row: Row, capture: InMemoryCapture, part: int)
 
 @torch.no_grad()
 def evaluate(
-    avatar: Avatar, row: Row, capture: InMemoryCapture, which: str, clamp: tuple[Tensor, Tensor] | None = None
+    avatar: Avatar, row: Row, held: HeldOut, which: str, clamp: tuple[Tensor, Tensor] | None = None
 ) -> dict[str, float]:
-    """Means over the held-out cameras of the frames `which`, by the function that `ns-eval` uses; the networks' inputs
-    as they are, or clamped to a range."""
+    """Means over the cameras and the frames `which` of what was held out, by the function that `ns-eval` uses; the
+    networks' inputs as they are, or clamped to a range."""
     backend, white = resolve_backend("auto", avatar.color.device), torch.ones(3, device=avatar.color.device)
     avatar.eval()
     values: list[dict[str, float]] = []
-    held = cameras_of(row.capture)[1]
-    for frame in frames_of(row.capture)[which]:
+    capture, cameras = held.capture, held.cameras
+    for frame in held.frames[which]:
         pose = (capture.pose[frame], capture.transl[frame], capture.expression[frame])
         inputs = pose_inputs(pose[0], pose[2])
         if clamp is not None:
             inputs = torch.minimum(torch.maximum(inputs, clamp[0]), clamp[1])
         posed = avatar(*pose, row.model.features != "none", inputs)
-        T, K = capture.T_cam_world[held], capture.K[held]
+        T, K = capture.T_cam_world[cameras], capture.K[cameras]
         drawn = rasterize(posed.gaussians, T, K, capture.width, capture.height, white, backend)
-        images, mattes = capture.pixels(frame, held)
+        images, mattes = capture.pixels(frame, cameras)
         shown = zip(drawn.rgb, images, mattes, drawn.alpha)
         values += [metrics.image_metrics(rgb, i, m, alpha) for rgb, i, m, alpha in shown]
     return {name: float(np.mean([v[name] for v in values])) for name in values[0]}
@@ -320,12 +338,14 @@ def limits(row: Row, capture: InMemoryCapture) -> tuple[Tensor, Tensor]:
 def branch(state: Training) -> Training:
     """A copy whose optimiser holds the copy's parameters."""
     avatar, optimizer = copy.deepcopy((state.avatar, state.optimizer))
-    # what was compiled belongs to the original; compiling for each pruning's shapes would take longer than it saves
+    # what was compiled belongs to the original; compiling for each pruning's shapes takes longer than a short run saves
     avatar._compiled = avatar._decode  # pyright: ignore[reportPrivateUsage]
-    return Training(avatar, optimizer, state.inputs, state.seconds, state.step, list(state.curve))
+    return replace(state, avatar=avatar, optimizer=optimizer, curve=list(state.curve))
 
 
-def finish(state: Training, row: Row, capture: InMemoryCapture, device: str) -> tuple[dict[str, Any], bytes]:
+def finish(
+    state: Training, row: Row, capture: InMemoryCapture, test: HeldOut, device: str
+) -> tuple[dict[str, Any], bytes]:
     """Prune, tune, evaluate: the row's figures and its picture."""
     result: dict[str, Any] = {}
     if not row.is_pruned():
@@ -334,9 +354,13 @@ def finish(state: Training, row: Row, capture: InMemoryCapture, device: str) -> 
         train(state, row, capture, step, device)
         result |= prune_branch(state, row, capture, part)
     train(state, row, capture, row.steps, device)
-    for which in ("view", "near", "far"):
-        result |= {f"{which}_{name}": value for name, value in evaluate(state.avatar, row, capture, which).items()}
-    clamped = evaluate(state.avatar, row, capture, "far", limits(row, capture))
+    if state.avatar.is_pruned and row.pruning not in ("none", "top-0"):
+        result["file_bytes"] = avatar_file_bytes(state.avatar)
+    validation = validation_of(row.capture, capture)
+    for which in (*VALIDATION, *TEST):
+        measured = evaluate(state.avatar, row, test if which in TEST else validation, which)
+        result |= {f"{which}_{name}": value for name, value in measured.items()}
+    clamped = evaluate(state.avatar, row, validation, "far", limits(row, capture))
     result |= {f"far_clamped_{k}": v for k, v in clamped.items()}
     result |= {"train_s": state.seconds, "step_ms": 1000 * state.seconds / row.steps, "curve": state.curve}
     return result, strip(state.avatar, row, capture)
