@@ -32,7 +32,8 @@ class PruningConfig(SavedConfig):
     """How many Gaussians keep a blendshape. Exactly one of the four budgets decides; give the others as None."""
 
     keep_count: int | None = 20_000
-    """Gaussians that keep a corrective, for each attribute (N_P in the paper)."""
+    """So many bytes: those of this number of correctives of each attribute. With the score "image" they are divided
+    among the attributes, with "variance" each attribute keeps this number (N_P in the paper)."""
     keep_share: float | None = None
     """Instead: the fewest bytes that hold this share (0..1) of the score, of each attribute's variance or of the
     change of the picture."""
@@ -40,9 +41,9 @@ class PruningConfig(SavedConfig):
     """Instead: the exported avatar file may take this many bytes; the score divides them among the attributes."""
     allowed_loss_db: float | None = None
     """Instead: as few bytes as possible, PSNR over training pictures falling by at most this (before fine-tuning)."""
-    score: Literal["variance", "image"] = "variance"
-    """What makes a corrective worth its bytes: "variance" over the training poses (the paper), or the squared change of
-    the training pictures if it were pruned, which weighs all three attributes alike."""
+    score: Literal["variance", "image"] = "image"
+    """What makes a corrective worth its bytes: the squared change of the training pictures if it were pruned, which
+    weighs all three attributes alike, or its "variance" over the training poses (the paper)."""
     image_probes: int = 128
     """Training pictures that the score "image" and the budget `allowed_loss_db` look at."""
     fold_mean: bool = True
@@ -128,6 +129,11 @@ class Order:
     worth: Float[Tensor, " c"]
     """Score, as a share of the sum over what competes."""
 
+    def fitting(self, limit: int, basis_size: int) -> int:
+        """How many from the first on take at most `limit` bytes."""
+        sizes = torch.tensor([bytes_each(name, basis_size) for name in ATTRIBUTES], device=self.attribute.device)
+        return int((sizes[self.attribute].cumsum(0) <= limit).sum())
+
     def first(self, count: int) -> Kept:
         """The rows among the first `count`."""
         attribute, row = self.attribute[:count], self.row[:count]
@@ -196,11 +202,13 @@ def choose(
     """
     budget, k = config.budget(), avatar.config.basis_size
     scores = {name: statistics[name].score for name in ATTRIBUTES}
-    if config.keep_count is not None:
+    if config.keep_count is not None and config.score == "variance":
         return top_of_each(scores, config.keep_count), ""
     if config.keep_share is not None:
         return holding_share(scores, config.keep_share, k, config.score), ""
     order = worth_order(scores, k, config.score)
+    if config.keep_count is not None:
+        return order.first(order.fitting(config.keep_count * sum(bytes_each(name, k) for name in ATTRIBUTES), k)), ""
 
     def trial(count: int) -> Avatar:
         pruned = copy.deepcopy(avatar).eval()  # what is compiled for training belongs to the original

@@ -49,7 +49,7 @@ def test_no_pose_is_an_error():
 def test_each_attribute_keeps_its_own_top():
     avatar = tiny_avatar()
     statistics = corrective_statistics(avatar, poses(5))
-    report = prune(avatar, statistics, PruningConfig(keep_count=30))
+    report = prune(avatar, statistics, PruningConfig(keep_count=30, score="variance"))
     kept = {}
     for name in ATTRIBUTES:
         kept[name] = avatar.index(name).tolist()
@@ -105,9 +105,20 @@ def kept_bytes(avatar: Avatar) -> int:
 
 def test_share_of_variance_counts_for_each_attribute_and_share_of_the_picture_for_all_together():
     scores = {"rotation": [8.0, 1, 1], "scale": [1.0, 1, 1], "color": [0.0, 0, 0]}
-    assert kept_of(scores, keep_share=0.75) == {"rotation": [0], "scale": [0, 1, 2], "color": [0]}
+    assert kept_of(scores, keep_share=0.75, score="variance") == {"rotation": [0], "scale": [0, 1, 2], "color": [0]}
     assert kept_of(scores, keep_share=0.6, score="image") == {"rotation": [0], "scale": [], "color": []}
-    assert kept_of(scores, keep_count=99) == {key: [0, 1, 2] for key in ATTRIBUTES}
+    for score in ("variance", "image"):
+        assert kept_of(scores, keep_count=99, score=score) == {key: [0, 1, 2] for key in ATTRIBUTES}
+
+
+def test_a_count_stands_for_bytes_that_the_picture_divides():
+    """One corrective of each attribute: two of the smaller ones fit into as many bytes, and a third does not."""
+    scores = {"rotation": [1.0, 1, 1], "scale": [3.0, 2, 1], "color": [0.0, 9, 8]}
+    assert kept_of(scores, keep_count=1, score="variance") == {"rotation": [0], "scale": [0], "color": [1]}
+    k = tiny_avatar().config.basis_size
+    assert 3 * bytes_each("color", k) <= sum(bytes_each(name, k) for name in ATTRIBUTES) < 4 * bytes_each("color", k)
+    assert kept_of(scores, keep_count=1) == {"rotation": [], "scale": [0], "color": [1, 2]}
+    assert kept_of(scores, keep_count=0) == {name: [] for name in ATTRIBUTES}
 
 
 def test_exactly_one_budget():

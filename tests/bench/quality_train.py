@@ -257,13 +257,11 @@ def prune_branch(state: Training, row: Row, capture: InMemoryCapture, part: int)
     kind, _, percent = row.pruning.removesuffix("+nofold").partition("-")
     fold, backend = not row.pruning.endswith("+nofold"), resolve_backend("auto", avatar.color.device)
     keep = n if kind == "none" else round(n * (1 - int(percent) / 100) ** ((part + 1) / row.schedule.rounds))
-    config = PruningConfig(keep_count=keep, fold_mean=fold)
+    config = PruningConfig(keep_count=keep, fold_mean=fold, score="image" if kind == "bytes" else "variance")
     probes = Probes(row, capture, config.image_probes)
     before = picture_error(avatar, probes, backend)
-    if kind in ("bytes", "bytesvar"):
-        limit = keep * sum(bytes_each(name, k) for name in ATTRIBUTES)
-        score = "variance" if kind == "bytesvar" else "image"
-        config = replace(config, keep_count=None, file_bytes=limit, score=score)
+    if kind == "bytesvar":
+        config = replace(config, keep_count=None, file_bytes=keep * sum(bytes_each(name, k) for name in ATTRIBUTES))
     statistics = corrective_statistics(avatar, training_poses(row, capture))
     if config.score == "image":
         statistics = image_statistics(avatar, statistics, probes, fold, backend)
