@@ -25,7 +25,7 @@ from tests.bench.quality_capture import HeldOut, Team, draw_capture, draw_test
 from tests.bench.quality_merge import label, merge
 from tests.bench.quality_plans import PLANS, Group, Job, Later
 from tests.bench.quality_rows import CaptureSpec, ModelSpec, Row, key
-from tests.bench.quality_train import InMemoryCapture, branch, finish, start, train
+from tests.bench.quality_train import LONG, InMemoryCapture, branch, finish, start, train
 
 ROWS = RESULTS / "quality"
 
@@ -85,7 +85,7 @@ class Runner:
             if self.left() < 1.1 * self.step_s * (row.steps - state.step) + 8:
                 print(f"no time for {row.pruning}")
                 continue
-            last = row is rows[-1] and not row.is_pruned()  # goes on as it is, compiled
+            last = row is rows[-1] and (not row.is_pruned() or row.steps >= LONG)  # goes on as it is, compiled
             result, picture = finish(state if last else branch(state), row, capture, test, self.device)
             self.save(row, result, picture)
 

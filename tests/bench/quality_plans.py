@@ -269,6 +269,15 @@ def pruning_key_light(base: Row) -> list[Job]:
     return [[ways_of_pruning(replace(shipped(key_light), seed=seed))[:3] for seed in (0, 1, 2)]]
 
 
+def convergence(base: Row) -> list[Job]:
+    """Alone on a card: two lengths of the shipped schedule, then the paper's, as long as there is time for."""
+    quick, longest = shipped(base), 6 * base.steps
+    rows = [replace(quick, steps=base.steps * 8 // 9), replace(quick, steps=base.steps * 16 // 9)]
+    lengths = range(longest, 2 * base.steps, -base.steps // 3)
+    rows += [scheduled(replace(paper(base), steps=n), curve_every=n // 12) for n in lengths]
+    return [[[row]] for row in rows]
+
+
 def candidates(base: Row) -> list[Job]:
     """What might raise local features further."""
     row = shipped(base)
@@ -287,5 +296,5 @@ PLANS: dict[str, Callable[[Row], Sequence[Job | Later]]] = {
     "headline": headline, "grid": grid, "more": more, "tuned": tuned, "search": search, "fair": fair,
     "schedules": schedules, "pruned": pruned, "seeds": seeds,
     "pruning": pruning, "pruning-seeds": pruning_seeds, "pruning-key-light": pruning_key_light,
-    "candidates": candidates, "final": final,
+    "candidates": candidates, "convergence": convergence, "final": final,
 }  # fmt: skip

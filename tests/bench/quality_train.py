@@ -44,6 +44,9 @@ COSINE_END = 0.02
 """Of the initial rates, at the end of a cosine decay."""
 
 
+PLAIN_MODEL, PLAIN_LOSSES = MobavatarModelConfig(), LossConfig()
+
+
 def global_width(basis_size: int, local: AvatarConfig) -> int:
     """Hidden width of one network with as many parameters as all the parts' networks together."""
 
@@ -111,12 +114,26 @@ def start(row: Row, capture: InMemoryCapture, device: str) -> Training:
         groups.append(
             {"params": params, "lr": rate, "initial": rate, "final": 0.01 if name.startswith("node") else 0.1}
         )
-    return Training(avatar, torch.optim.Adam(groups, eps=1e-15, fused=True), frames)
+    state = Training(avatar, torch.optim.Adam(groups, eps=1e-15, fused=True), frames)
+    warm_up(state, row, capture, device)
+    return state
 
 
 def inputs_of(capture: InMemoryCapture) -> Tensor:
     """[t, 73] of the networks."""
     return torch.stack([pose_inputs(p, e) for p, e in zip(capture.pose, capture.expression)])
+
+
+def warm_up(state: Training, row: Row, capture: InMemoryCapture, device: str) -> None:
+    """Compile what this avatar's steps call, outside of the seconds that count."""
+    if device == "cpu":
+        return
+    state.avatar.train()
+    frame, cameras = frames_of(row.capture)["train"][0], cameras_of(row.capture)[0][: row.schedule.cameras]
+    use_correctives = row.model.features != "none"
+    drawn, *_ = draw_step(state, capture, frame, cameras, torch.ones(3, device=device), use_correctives, 0.0)
+    drawn.rgb.sum().backward()
+    state.optimizer.zero_grad(set_to_none=True)
 
 
 def synchronize(device: str) -> None:
@@ -154,7 +171,7 @@ def loss_terms(device: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 def train_step(state: Training, row: Row, capture: InMemoryCapture, step: int, background: Tensor) -> None:
     avatar, optimizer, schedule = state.avatar, state.optimizer, row.schedule
-    config, weights = MobavatarModelConfig(), LossConfig()
+    config, weights = PLAIN_MODEL, PLAIN_LOSSES
     rng = np.random.default_rng((row.seed, step))
     rows, (cameras, _) = frames_of(row.capture)["train"], cameras_of(row.capture)
     frame = rows[int(rng.integers(len(rows)))]
@@ -333,10 +350,14 @@ def limits(row: Row, capture: InMemoryCapture) -> tuple[Tensor, Tensor]:
     return inputs.amin(0), inputs.amax(0)
 
 
+LONG = 9000
+"""Steps from which on compiling for a pruning's shapes takes less than it saves."""
+
+
 def branch(state: Training) -> Training:
     """A copy whose optimiser holds the copy's parameters."""
     avatar, optimizer = copy.deepcopy((state.avatar, state.optimizer))
-    # what was compiled belongs to the original; compiling for each pruning's shapes takes longer than a short run saves
+    # what was compiled belongs to the original
     avatar._compiled = avatar._decode  # pyright: ignore[reportPrivateUsage]
     return replace(state, avatar=avatar, optimizer=optimizer, curve=list(state.curve))
 
@@ -351,6 +372,8 @@ def finish(
     for part, step in enumerate(row.prune_steps() if row.is_pruned() else []):
         train(state, row, capture, step, device)
         result |= prune_branch(state, row, capture, part)
+        if row.steps >= LONG:
+            warm_up(state, row, capture, device)
     train(state, row, capture, row.steps, device)
     if state.avatar.is_pruned and row.pruning not in ("none", "top-0"):
         result["file_bytes"] = avatar_file_bytes(state.avatar)
