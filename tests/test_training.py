@@ -7,6 +7,7 @@ import torch
 from nerfstudio.utils.eval_utils import eval_setup
 
 from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
+from nerfstudio_mobavatar.pruning import bytes_each
 from nerfstudio_mobavatar.trainer import MobavatarTrainer
 from tests.training_runs import (
     PRUNE_STEP,
@@ -29,9 +30,13 @@ def finished(mini_capture, tmp_path_factory) -> MobavatarTrainer:
 def test_pruning_happens_at_its_step_and_is_reported(finished):
     model = model_of(finished)
     assert model.prune_step == PRUNE_STEP and model.avatar.is_pruned
-    assert all(len(model.avatar.index(name)) == 20 for name in ATTRIBUTES)
-    assert model.pruning_report is not None and "rotation 20 of 100" in model.pruning_report.describe()
-    assert "rotation 20 of 100" in (finished.base_dir / "pruning.txt").read_text()
+    kept, k = {name: len(model.avatar.index(name)) for name in ATTRIBUTES}, model.avatar.config.basis_size
+    room = sum(20 * bytes_each(name, k) for name in ATTRIBUTES) - sum(n * bytes_each(a, k) for a, n in kept.items())
+    assert 0 <= room < max(bytes_each(name, k) for name in ATTRIBUTES)  # of 20 each, by what the picture loses
+    report = model.pruning_report
+    assert report is not None and report.kept == kept and report.score == "image"
+    said = f"rotation {kept['rotation']} of 100"
+    assert said in report.describe() and said in (finished.base_dir / "pruning.txt").read_text()
     assert (finished.base_dir / "pruning.png").stat().st_size > 1000
 
 

@@ -57,6 +57,7 @@ def label(row: dict[str, Any]) -> str:
     parts += scheduled(row)
     kind, _, percent = pruning.removesuffix("+nofold").partition("-")
     ways = {"top": "{}% pruned", "bytes": "bytes of {}% pruned, divided by image error"}
+    ways["file"] = "file of {}% pruned, divided by image error"
     ways["spread"] = ways["bytes"] + " and spread over the surface"  # an option that gained nothing and is gone
     if kind in ways:
         parts.append(ways[kind].format(percent))

@@ -250,23 +250,35 @@ def pruning(base: Row) -> list[Job]:
     lose less: L1 terms that come late, half as many features per part and twice as many correctives."""
     row = shipped(base)
     late = scheduled(model(row, sparsity=True), "bytes-90", sparsity_from=0.45, tune_rate=4.0)
-    narrow = model(row, basis_size=8)
     return [
         [ways_of_pruning(row)],
         [[late, replace(late, schedule=replace(late.schedule, tune_rate=1.0))]],
-        [[scheduled(narrow, "bytes-81", tune_rate=4.0), replace(narrow, pruning="top-0")]],
+        [[*narrow(row), replace(model(row, basis_size=8), pruning="top-0")]],
     ]
 
 
-def pruning_seeds(base: Row) -> list[Job]:
-    """Two more seeds."""
-    return [[ways_of_pruning(replace(shipped(base), seed=seed))[:3]] for seed in (1, 2)]
+def narrow(row: Row, basis_size: int = 8) -> Group:
+    """Fewer features per part, and so many more correctives that all bytes are those of a tenth with 16."""
+    percent = {4: 64, 6: 75, 8: 81}[basis_size]
+    return [scheduled(model(row, basis_size=basis_size), f"bytes-{percent}", tune_rate=4.0)]
+
+
+def narrow_bases(base: Row) -> list[Job]:
+    """Fewer features per part and more correctives at equal bytes; three seeds with 8."""
+    rows = [replace(shipped(base), seed=seed) for seed in (0, 1, 2)]
+    first, eight = narrow(rows[0])[0], model(rows[0], basis_size=8)
+    soon = replace(first, schedule=replace(first.schedule, prune_at=0.6, tune_rate=2.0))
+    jobs = [[[first, replace(first, pruning="bytes-85"), soon, replace(eight, pruning="top-0")]]]
+    jobs += [[[*ways_of_pruning(rows[0])[:4], scheduled(rows[0], "file-90", tune_rate=4.0)]]]
+    jobs += [[group] for row in rows[1:] for group in (ways_of_pruning(row)[:3], narrow(row))]
+    return [*jobs, [narrow(rows[0], 4)], [narrow(rows[0], 6)]]
 
 
 def pruning_key_light(base: Row) -> list[Job]:
     """Three seeds under a lamp with hard shadows."""
     key_light = replace(base, capture=replace(base.capture, frames=min(480, base.capture.frames), lighting="key"))
-    return [[ways_of_pruning(replace(shipped(key_light), seed=seed))[:3] for seed in (0, 1, 2)]]
+    rows = [replace(shipped(key_light), seed=seed) for seed in (0, 1, 2)]
+    return [[group for row in rows for group in (ways_of_pruning(row)[:3], narrow(row))]]
 
 
 def convergence(base: Row) -> list[Job]:
@@ -295,6 +307,6 @@ def final(base: Row) -> list[Job]:
 PLANS: dict[str, Callable[[Row], Sequence[Job | Later]]] = {
     "headline": headline, "grid": grid, "more": more, "tuned": tuned, "search": search, "fair": fair,
     "schedules": schedules, "pruned": pruned, "seeds": seeds,
-    "pruning": pruning, "pruning-seeds": pruning_seeds, "pruning-key-light": pruning_key_light,
+    "pruning": pruning, "narrow-bases": narrow_bases, "pruning-key-light": pruning_key_light,
     "candidates": candidates, "convergence": convergence, "final": final,
 }  # fmt: skip

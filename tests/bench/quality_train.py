@@ -274,15 +274,21 @@ def prune_branch(state: Training, row: Row, capture: InMemoryCapture, part: int)
     kind, _, percent = row.pruning.removesuffix("+nofold").partition("-")
     fold, backend = not row.pruning.endswith("+nofold"), resolve_backend("auto", avatar.color.device)
     keep = n if kind == "none" else round(n * (1 - int(percent) / 100) ** ((part + 1) / row.schedule.rounds))
-    config = PruningConfig(keep_count=keep, fold_mean=fold, score="image" if kind == "bytes" else "variance")
+    config = PruningConfig(keep_count=keep, fold_mean=fold, score="image" if kind in ("bytes", "file") else "variance")
     probes = Probes(row, capture, config.image_probes)
     before = picture_error(avatar, probes, backend)
     if kind == "bytesvar":
         config = replace(config, keep_count=None, file_bytes=keep * sum(bytes_each(name, k) for name in ATTRIBUTES))
     statistics = corrective_statistics(avatar, training_poses(row, capture))
+    if kind == "file":
+        paper = copy.deepcopy(avatar).eval()
+        prune(paper, statistics, replace(config, score="variance"))
+        config = replace(config, keep_count=None, file_bytes=avatar_file_bytes(paper))
     if config.score == "image":
         statistics = image_statistics(avatar, statistics, probes, fold, backend)
-    report = prune(avatar, statistics, config, [state.optimizer], file_bytes=kept_bytes)
+    report = prune(
+        avatar, statistics, config, [state.optimizer], file_bytes=avatar_file_bytes if kind == "file" else kept_bytes
+    )
     loss = 10 * math.log10(picture_error(avatar, probes, backend) / before)
     return {"kept": report.kept, "share": report.share, "kept_bytes": kept_bytes(avatar), "loss_before_tuning_db": loss}
 
