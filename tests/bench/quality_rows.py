@@ -90,7 +90,7 @@ class Row:
     steps: int = 4500
     pruning: str = "none"
     """"none", "top-N" per cent pruned for each attribute ("top-90"), "+nofold", "bytes-90": score "image" and as many
-    bytes as top-90, "bytesvar-90": the same bytes by variance, "file-90": score "image" and a file as large as top-90's."""
+    bytes as top-90, "bytesvar-90": the same bytes by variance, "file-90": score "image", file as large as top-90's."""
     seed: int = 0
     schedule: Schedule = field(default_factory=Schedule)
 
