@@ -20,7 +20,7 @@ from torch import Tensor
 from nerfstudio_mobavatar.demo.in_memory import CutPicture, InMemoryCapture
 from tests.bench import common
 from tests.bench import quality_train as q
-from tests.bench.quality_capture import draw_capture
+from tests.bench.quality_capture import draw_capture, validation_of
 from tests.bench.quality_rows import CaptureSpec, ModelSpec, Row, Schedule
 
 FREE = Schedule(pose_rate=2, decay="cosine")
@@ -91,9 +91,9 @@ def measure(row: Row, trained: InMemoryCapture, truth: InMemoryCapture, device: 
     """Train on one capture, look at the other."""
     state = q.start(row, trained, device)
     q.train(state, row, trained, row.steps, device)
-    result = {}
+    held, result = validation_of(row.capture, truth), {}
     for where in ("view", "near", "far"):
-        figures = q.evaluate(state.avatar, row, truth, where)
+        figures = q.evaluate(state.avatar, row, held, where)
         for name in FIGURES:
             decibel = name.startswith("psnr")
             key = f"{where}_{name}_db" if decibel else f"{where}_{name}"
