@@ -8,6 +8,7 @@ for. nerfstudio's own `FullImageDatamanager` would hold every picture in memory;
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,9 @@ MOST_RESTARTS = 3
 """Of the loading processes for one step."""
 MOST_UNREADABLE = 0.05
 """Share of the training pictures; of more that cannot be read the disk is ill, and training ends."""
+FORK = "fork" if sys.platform == "linux" else None
+"""How loading processes start. In the processes that nerfstudio starts, one for each GPU, the default is "spawn" there,
+too: each loading process would import nerfstudio anew, for half a minute."""
 LAST_STEP = 2**40
 """The stream of steps has no end of its own; the trainer stops."""
 
@@ -234,6 +238,7 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
             num_workers=workers,
             prefetch_factor=self.config.prefetch_steps if workers else None,
             timeout=self._poll_s() if workers else 0,
+            multiprocessing_context=FORK if workers else None,
             pin_memory=torch.device(self.device).type == "cuda",
             worker_init_fn=init_worker,
             generator=torch.Generator(),  # else each start draws from the run's own random numbers

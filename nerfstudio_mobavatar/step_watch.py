@@ -65,8 +65,7 @@ class StepWatch:
         """Read the device now."""
         if not self._pending:
             return []
-        device = self._pending[-1][1].device  # those from before a resume come from the file
-        verdicts = torch.stack([skipped.to(device) for _, skipped in self._pending]).tolist()
+        verdicts = self._verdicts().tolist()
         bad = [shown for (shown, _), verdict in zip(self._pending, verdicts) if verdict]
         whole = len(bad) == len(verdicts) >= WINDOW
         self._pending.clear()
@@ -82,13 +81,19 @@ class StepWatch:
             )
         return lines
 
+    def _verdicts(self) -> Float[Tensor, " n"]:
+        """Of the window so far, on the device of the newest: those from before a resume come from the file."""
+        if not self._pending:
+            return torch.zeros(0)
+        device = self._pending[-1][1].device
+        return torch.stack([skipped.to(device) for _, skipped in self._pending])
+
     def state_dict(self) -> dict[str, Any]:
         """Everything noticed so far, as tensors and numbers; the window goes on where it is."""
-        verdicts = [skipped for _, skipped in self._pending]
         return {
             "skipped": [astuple(s) for s in self.skipped],
             "pending": [astuple(s) for s, _ in self._pending],
-            "verdicts": torch.stack(verdicts).cpu() if verdicts else torch.zeros(0),
+            "verdicts": self._verdicts().cpu(),
             "visits": list(self._visits),
             "loss": None if self._loss is None else self._loss.cpu().clone(),
         }

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -236,6 +237,19 @@ def test_a_loading_process_that_dies_is_replaced_reported_and_changes_nothing(so
                 time.sleep(0.01)
     assert 1 <= dm.restarts <= 2
     assert "a loading process died; all are started again (number 1" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot fork safely")
+def test_loading_processes_of_a_rank_start_without_importing_everything_again(sound: Path) -> None:
+    """Python's default in the processes that nerfstudio starts for several GPUs."""
+    known = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        dm = manager(sound, num_workers=1)
+        dm.next_train(0)
+    finally:
+        multiprocessing.set_start_method(known, force=True)
+    assert type(dm._steps._workers[0]).__name__ == "ForkProcess"  # pyright: ignore
 
 
 def loading_with(kind: type[StepDataset], capture: Path) -> AvatarDataManager:

@@ -200,6 +200,13 @@ def test_a_watch_goes_on_where_it_was(tmp_path):
     assert whole.outliers() == second.outliers() != {}
 
 
+def test_verdicts_from_before_and_after_a_resume_are_saved_together():
+    """Those from before come from the file, later ones from a GPU, for which torch's device without numbers stands."""
+    watch = StepWatch(["0"], ["a"])
+    watch._pending = [(Shown(s, 0, (0,)), torch.tensor(0.0, device=d)) for s, d in ((3, "cpu"), (4, "meta"))]
+    assert watch._verdicts().device.type == "meta"
+
+
 KILL = """
 import dataclasses, json, pathlib, sys
 from tests.reliability import kill
