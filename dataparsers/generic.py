@@ -111,7 +111,7 @@ def _read_body(config: GenericDataParserConfig, path: Path, arrays: dict[str, nd
     if named["transl"].size != 3 * len(flat):
         raise CaptureError(f"{path}: expected {len(flat)} rows in transl, found shape {named['transl'].shape}.")
     poses = SmplPoses(flat.reshape(len(flat), JOINTS[flat.shape[1]], 3), named["transl"].reshape(-1, 3))
-    return config.carry_over(path, poses, listed_betas(path, list(np.atleast_2d(named["betas"]))))
+    return config.carry_over(path, poses, listed_betas(path, np.atleast_2d(named["betas"])))
 
 
 def _rows(path: Path, arrays: dict[str, ndarray], raw: RawFit) -> dict[int, int]:

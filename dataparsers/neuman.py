@@ -247,7 +247,7 @@ def _in_camera(
     turn = T_cam_world[:, :3, :3] @ T.R
     shift = (np.einsum("nab,nb->na", T_cam_world[:, :3, :3], T.t) + T_cam_world[:, :3, 3]) / T.scale[:, None]
     poses = SmplPoses(pose.astype(np.float64), shift, Rotation.from_matrix(turn).as_rotvec())
-    return config.carry_over(path, poses, listed_betas(path, list(betas)))
+    return config.carry_over(path, poses, listed_betas(path, betas))
 
 
 def _listed(content: dict[Any, Any]) -> str:

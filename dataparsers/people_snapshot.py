@@ -99,7 +99,7 @@ class PeopleSnapshot(CaptureDataParser):
             raise CaptureError(f"{path}: expected SMPL's betas, found none. Save the shape beside the poses.")
         pose = np.concatenate([arrays[key].reshape(rows, -1, 3) for key in ("global_orient", "body_pose")], 1)
         poses = SmplPoses(pose.astype(np.float64), arrays["transl"].reshape(rows, 3).astype(np.float64))
-        betas = listed_betas(path, list(np.atleast_2d(arrays["betas"])))
+        betas = listed_betas(path, np.atleast_2d(arrays["betas"]))
         return self.config.carry_over(path, poses, betas), f"poses from {path.name}."
 
 

@@ -29,7 +29,7 @@ from nerfstudio_mobavatar.body_file import BodyFileError, read_arrays
 from nerfstudio_mobavatar.body_model import Body, load_body
 from nerfstudio_mobavatar.capture import NUM_JOINTS, BodyFit, CaptureError
 from nerfstudio_mobavatar.dataparsers.base import CaptureDataParser, CaptureDataParserConfig
-from nerfstudio_mobavatar.dataparsers.fit import RawFit
+from nerfstudio_mobavatar.dataparsers.fit import MOST_ROWS, RawFit
 from nerfstudio_mobavatar.plain_data import damage_as
 
 AVERAGE_PELVIS = np.array([-0.0018, -0.2233, 0.0282])
@@ -214,8 +214,10 @@ def _note(poses: SmplPoses, model: SmplModel | None, body: Body) -> str:
     return f"{name} fit carried over to SMPL-X's joints; {lost} stay at rest; {shape}."
 
 
-def listed_betas(path: Path, rows: Sequence[ndarray]) -> Float[ndarray, " b"]:
+def listed_betas(path: Path, rows: Sequence[ndarray] | ndarray) -> Float[ndarray, " b"]:
     """One shape for a sequence that stores it per frame: the mean of the frames' coefficients."""
+    if len(rows) > MOST_ROWS:
+        raise CaptureError(f"{path}: expected shape coefficients of at most {MOST_ROWS} frames, found {len(rows)}.")
     with damage_as(CaptureError, path, "numbers as shape coefficients", "Fit the body again."):
         sizes = {np.size(row) for row in rows}
         if len(sizes) != 1:

@@ -184,6 +184,11 @@ def broken(path: Path, old: str, new: str) -> None:
         ("Frame Time: 0.008", "Frame Time: -0.008", "frames of a positive time"),
         ("36.000000", "", r"expected 78 numbers in every row of MOTION"),
         ("}\nMOTION", "MOTION", "expected more, found the end of the file"),
+        (
+            "JOINT LeftLeg",
+            "JOINT " + "x" * 70_000,
+            "line [0-9]+: expected a joint's name of at most 200 characters, found 70000",
+        ),
         ("}\nMOTION", "}\nROOT b\nMOTION", "expected one ROOT, found more after it"),
     ],
 )

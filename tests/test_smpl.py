@@ -10,7 +10,14 @@ from scipy.spatial.transform import Rotation
 
 from nerfstudio_mobavatar.body_model import Body, forward_kinematics, load_body
 from nerfstudio_mobavatar.capture import BodyFit, CaptureError
-from nerfstudio_mobavatar.dataparsers.smpl import AVERAGE_PELVIS, SmplPoses, read_smpl_model, shape_like, to_smplx
+from nerfstudio_mobavatar.dataparsers.smpl import (
+    AVERAGE_PELVIS,
+    SmplPoses,
+    listed_betas,
+    read_smpl_model,
+    shape_like,
+    to_smplx,
+)
 from nerfstudio_mobavatar.transforms import axis_angle_to_rotmat
 from tests.layouts.smpl_model import FILE, write_model
 
@@ -131,6 +138,8 @@ def test_fits_and_models_that_are_refused(model_file: Path, body: Body, tmp_path
         CaptureError, match=r"smplx.npz: expected a SMPL \(24 joints\) .*, found 55 joints and J_regressor"
     ):
         read_smpl_model(tmp_path / "smplx.npz")
+    with pytest.raises(CaptureError, match="f: expected shape coefficients of at most 200000 frames, found 1000000"):
+        listed_betas(Path("f"), np.zeros((1_000_000, 3), np.float32))
     (tmp_path / "evil.pkl").write_bytes(pickle.dumps({"v_template": Path("x")}))
     with pytest.raises(CaptureError, match=r"evil.pkl: found 'pathlib.PosixPath', refused"):
         read_smpl_model(tmp_path / "evil.pkl")

@@ -17,6 +17,8 @@ from .load import check_size
 from .types import MAX_FRAMES, MotionError
 
 MAX_JOINTS = 2000
+MAX_NAME = 200
+"""Characters of a joint's name, which messages repeat."""
 WRITE_ORDER = "ZXY"
 
 
@@ -168,6 +170,9 @@ def _open(tokens: _Tokens, joints: list[BvhJoint], open_joints: list[int]) -> No
     name = tokens.take()
     while tokens.words[min(tokens.at, len(tokens.words) - 1)][0] != "{":
         name += " " + tokens.take()  # names with spaces
+    if len(name) > MAX_NAME:
+        where = f"{tokens.path}: line {tokens.words[tokens.at - 1][1]}"
+        raise MotionError(f"{where}: expected a joint's name of at most {MAX_NAME} characters, found {len(name)}.")
     tokens.take("{")
     tokens.take("OFFSET")
     offset = tokens.vector(f"offset of {name[:40]}")
