@@ -150,7 +150,7 @@ def test_networks_and_rig_come_back(avatar: AvatarArrays, decoded: AvatarArrays)
 @pytest.mark.parametrize("levels", [255, 85, 51])
 @pytest.mark.parametrize("weights", [[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 1, 0], [0.996, 0.002, 0.001, 0.001]])
 def test_skin_weights_of_any_split_sum_to_one(weights: list[float], levels: int):
-    shares = quantise._shares(np.array([weights], float), levels)
+    shares = quantise.shares(np.array([weights], float), levels)
     assert shares.sum() == levels and shares.min() >= 0
 
 

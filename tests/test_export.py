@@ -242,6 +242,19 @@ def test_levels_of_detail_are_written_and_told(config_path: Path, finished, tmp_
     assert arrays.pixels_per_metre == pytest.approx(fineness, rel=0.1)  # other cameras, other frames
 
 
+def test_fine_tuning_changes_the_avatar_alone_and_tells_what_it_gained(config_path: Path, tmp_path: Path, capsys):
+    for steps, name in ((0, "plain"), (2, "tuned")):
+        ExportMobavatar(
+            config_path, tmp_path / name, poster_height=POSTER_HEIGHT, quality="small", fine_tune_steps=steps
+        ).main()
+        assert ("the same, not fine-tuned" in capsys.readouterr().out) == bool(steps)
+    plain, tuned = content(tmp_path / "plain"), content(tmp_path / "tuned")
+    assert {name for name in plain if plain[name] != tuned[name]} - {"poster.jpg"} == {"avatar.mobavatar"}
+    with pytest.raises(ExportError, match="--fine-tune-steps -1: expected 0 or more; nothing was written"):
+        ExportMobavatar(config_path, tmp_path / "other", fine_tune_steps=-1).main()
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_folder_with_content_is_refused_and_keeps_it(config_path: Path, tmp_path: Path):
     folder = tmp_path / "site"
     folder.mkdir()

@@ -6,6 +6,7 @@ arrays (`schema.ARRAYS`) whatever the version: the wide one, `gaussians`, is alr
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from .detail import levels_header, read_levels, read_pixels_per_metre
 from .header import check as check_header
 from .header import kept_of_version_1
 from .precision import HIGH, PRESETS, Precision
-from .quantise import dequantise, quantise
+from .quantise import dequantise, prepare, quantise
 from .records import RECORD_WORDS, unpack_records
 from .schema import ARRAYS, ATTRIBUTES, NUM_JOINTS, array_shapes, even, layers
 from .schema import streams as stream_shapes
+from .whiten import pose_samples
 
 __all__ = [
     "ALIGN",
@@ -40,6 +42,7 @@ __all__ = [
     "AvatarArrays",
     "BundleError",
     "Precision",
+    "Tune",
     "decode",
     "encode",
     "load",
@@ -70,13 +73,20 @@ def _validate(a: AvatarArrays) -> None:
             )
 
 
-def encode(a: AvatarArrays, precision: Precision = HIGH, inputs: np.ndarray | None = None) -> bytes:
+Tune = Callable[[AvatarArrays, Precision, np.ndarray], AvatarArrays]
+"""From an avatar that is about to be rounded (and inputs of poses [S, in]) to one that loses less by it
+(`fine_tune.py`)."""
+
+
+def encode(
+    a: AvatarArrays, precision: Precision = HIGH, inputs: np.ndarray | None = None, tune: Tune | None = None
+) -> bytes:
     """The bytes of an avatar file.
 
     `inputs`: [S, in] network inputs of the poses that matter (`evaluate.raw_inputs`), over which rounding errors of the
     correctives are weighed; without them, poses at random.
     """
-    return _packed(*_quantised(a, precision, inputs))
+    return _packed(*_quantised(a, precision, inputs, tune))
 
 
 def _packed(header: dict[str, Any], values: dict[str, np.ndarray]) -> bytes:
@@ -93,10 +103,16 @@ def rounded(a: AvatarArrays, precision: Precision, inputs: np.ndarray | None = N
     return _as_avatar(header, dequantise(header, values))
 
 
-def _quantised(a: AvatarArrays, precision: Precision, inputs: np.ndarray | None) -> tuple[dict[str, Any], dict]:
+def _quantised(
+    a: AvatarArrays, precision: Precision, inputs: np.ndarray | None, tune: Tune | None = None
+) -> tuple[dict[str, Any], dict]:
     """Header and streams."""
     _validate(a)
-    entries, values = quantise(a, precision, inputs)
+    samples = pose_samples(a, inputs)
+    prepared = prepare(a, precision, samples)
+    if tune is not None:
+        prepared = tune(prepared, precision, samples)
+    entries, values = quantise(prepared, precision, samples)
     header = {
         "num_gaussians": len(a.position),
         "num_parts": int(a.mlp_weights[0].shape[0]),

@@ -12,6 +12,7 @@ from nerfstudio_mobavatar.capture import Capture
 
 from . import bundle, pose_sequence
 from .evaluate import Pose
+from .fine_tune import FineTune
 from .from_avatar import avatar_arrays
 from .levels import describe_levels, views_of, with_levels
 from .motions import given_motions, page_motion, poses_of, rig_of, training_motion
@@ -49,6 +50,9 @@ class ExportMobavatar:
     looks the same, `small` is for slow networks."""
     max_bytes: int | None = None
     """Most bytes that the avatar file may have; the finest precision that fits is taken, `--quality` or coarser."""
+    fine_tune_steps: int = 0
+    """Steps of training with the rounding in place, towards the checkpoint's own pictures: a smaller loss at the same
+    bytes. Worth it from `--quality small` on; 1000 steps take a GPU about half a minute."""
 
     def main(self) -> None:
         """Check the folder first, then load the run, write to a temporary folder, move into place."""
@@ -56,6 +60,8 @@ class ExportMobavatar:
         for path in self.motion:
             if not path.exists():
                 raise ExportError(f"{path}: expected a motion for --motion, found no such file; nothing was written")
+        if self.fine_tune_steps < 0:
+            raise ExportError(f"--fine-tune-steps {self.fine_tune_steps}: expected 0 or more; nothing was written")
         license_text = read_license(self.license)
         from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -73,7 +79,14 @@ class ExportMobavatar:
         written = Precisely(self.quality, self.max_bytes)
         try:
             sizes = write_bundle(
-                model, self.output_dir, self.poster_height, self.motion, self.pose_safety, license_text, written
+                model,
+                self.output_dir,
+                self.poster_height,
+                self.motion,
+                self.pose_safety,
+                license_text,
+                written,
+                self.fine_tune_steps,
             )
         except OSError as error:
             if error.errno not in durable.CANNOT_WRITE:
@@ -94,6 +107,7 @@ def write_bundle(
     pose_safety: bool = True,
     license_text: str = "",
     precisely: Precisely = BALANCED,
+    fine_tune_steps: int = 0,
 ) -> dict[str, int]:
     """Write the folder, whole or not at all (`page_folder.write_folder`). Returns bytes by file name."""
     capture: Capture = model.capture
@@ -124,7 +138,8 @@ def write_bundle(
     arrays = with_levels(arrays, views, fineness, model.device)
     for line in describe_levels(arrays):
         print(line)
-    made = precisely.encode(arrays, training_poses)
+    tune = FineTune(training_poses, fine_tune_steps, model.device) if fine_tune_steps else None
+    made = precisely.encode(arrays, training_poses, tune)
     shown = [training_poses[i] for i in np.linspace(0, len(rows) - 1, min(len(rows), 3)).round().astype(int)]
     print(table(arrays, made, training_poses, drawing(shown, meta, min(poster_height, 512), model.device)))
     picture = poster(bundle.decode(made.data), training_poses[0], meta, poster_height, model.device)

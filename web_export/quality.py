@@ -39,6 +39,8 @@ class Encoded:
     name: str
     """Of the precision."""
     precision: Precision
+    is_tuned: bool = False
+    """Whether it was fine-tuned before it was rounded."""
 
 
 def network_inputs(a: AvatarArrays, poses: Sequence[Pose]) -> np.ndarray | None:
@@ -53,27 +55,44 @@ class Precisely:
     quality: Quality = "balanced"
     max_bytes: int | None = None
 
-    def encode(self, a: AvatarArrays, poses: Sequence[Pose]) -> Encoded:
+    def encode(self, a: AvatarArrays, poses: Sequence[Pose], tune: bundle.Tune | None = None) -> Encoded:
         """The file in the precision of the preset; with `max_bytes` the finest one that fits, the preset's or coarser:
         the first rung of the ladder that does, then halves of the way back to the one before.
 
-        `poses`: those over which errors are weighed. Raises `BundleError` where even the coarsest is larger.
+        `poses`: those over which errors are weighed. `tune` comes last, since it takes long: where a tuned file is
+        larger than `max_bytes`, a coarser one is tuned again. Raises `BundleError` where even the coarsest is larger.
         """
         inputs = network_inputs(a, poses)
         if self.max_bytes is None:
-            return Encoded(bundle.encode(a, PRESETS[self.quality], inputs), self.quality, PRESETS[self.quality])
+            return _tuned(a, inputs, Encoded(b"", self.quality, PRESETS[self.quality]), tune)
+        most = self.max_bytes
+        while True:
+            found = self._fitting(a, inputs, most)
+            tuned = found if tune is None else _tuned(a, inputs, found, tune)
+            if len(tuned.data) <= self.max_bytes:
+                return tuned
+            # as much smaller as it grew, and a little
+            most = int(min(most, len(found.data)) - (len(tuned.data) - self.max_bytes) - 0.001 * self.max_bytes)
+
+    def _fitting(self, a: AvatarArrays, inputs: np.ndarray | None, most: int) -> Encoded:
+        """The finest file of at most `most` bytes."""
         rungs = ladder()
         data, finer = b"", None
         for name, precision in rungs[[name for name, _ in rungs].index(self.quality) :]:
             data = bundle.encode(a, precision, inputs)
-            if len(data) <= self.max_bytes:
+            if len(data) <= most:
                 found = Encoded(data, name, precision)
-                return found if finer is None else _closer(a, inputs, self.max_bytes, finer, found)
+                return found if finer is None else _closer(a, inputs, most, finer, found)
             finer = precision
         raise BundleError(
             f"the coarsest precision takes {len(data):,} bytes, more than the {self.max_bytes:,} asked for: train with "
             "fewer Gaussians, or prune more"
         )
+
+
+def _tuned(a: AvatarArrays, inputs: np.ndarray | None, found: Encoded, tune: bundle.Tune | None) -> Encoded:
+    """The file in the precision that was found."""
+    return replace(found, data=bundle.encode(a, found.precision, inputs, tune), is_tuned=tune is not None)
 
 
 HALVINGS = 5
@@ -117,19 +136,23 @@ def size_table(data: bytes) -> str:
 
 def table(a: AvatarArrays, made: Encoded, poses: Sequence[Pose], draw: Draw) -> str:
     """Rows `section, bytes, image difference`: decibels on the person between the avatar before rounding and with only
-    this section rounded, over the pictures that `draw` makes."""
+    this section rounded (not tuned), over the pictures that `draw` makes; of the whole file as it is."""
     inputs = network_inputs(a, poses)
     exact = draw(bundle.rounded(a, HIGH, inputs))
 
-    def difference(precision: Precision) -> str:
-        return f"{picture_psnr(exact, draw(bundle.rounded(a, precision, inputs))):6.1f} dB"
+    def difference(found: AvatarArrays) -> str:
+        return f"{picture_psnr(exact, draw(found)):6.1f} dB"
 
     rows = []
     for title, size in _sizes(made.data).items():
         fields = {f: getattr(made.precision, f) for f in GROUPS.get(title, ((), ()))[1]}
-        rows.append((title, size, difference(replace(HIGH, **fields)) if fields and made.precision != HIGH else ""))
-    rows.append((f"whole file ({made.name})", len(made.data), difference(made.precision)))
-    return "\n".join(f"  {title:<28}{size:>12,}  {shown}".rstrip() for title, size, shown in rows)
+        alone = fields and made.precision != HIGH
+        rows.append((title, size, difference(bundle.rounded(a, replace(HIGH, **fields), inputs)) if alone else ""))
+    rows.append((f"whole file ({made.name})", len(made.data), difference(bundle.decode(made.data))))
+    lines = [f"  {title:<28}{size:>12,}  {shown}".rstrip() for title, size, shown in rows]
+    if made.is_tuned:
+        lines.append(f"  {'the same, not fine-tuned':<42}{difference(bundle.rounded(a, made.precision, inputs))}")
+    return "\n".join(lines)
 
 
 def picture_psnr(exact: Sequence[np.ndarray], rounded: Sequence[np.ndarray]) -> float:

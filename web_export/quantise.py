@@ -8,7 +8,7 @@ from .arrays import AvatarArrays, BundleError
 from .precision import Precision
 from .records import half_bits, pack_records
 from .schema import ATTRIBUTES, NUM_JOINTS, STEPS, WHOLES, array_shapes, even, layers
-from .whiten import CorrectiveSteps, plain_networks, pose_samples, round_networks, whiten
+from .whiten import CorrectiveSteps, plain_networks, round_networks, whiten
 
 GRID = 65535
 """Most steps along an axis of the box of positions."""
@@ -16,24 +16,36 @@ MAX_REACH = 1 << 20
 """Largest integer that stands for a real number: readers keep a table of what each one means."""
 
 
-def quantise(a: AvatarArrays, p: Precision, inputs: np.ndarray | None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Header entries and streams ([rows, columns] int64, see `schema.streams`). `inputs` [S, in]: training poses, over
-    which errors are weighed."""
-    samples = pose_samples(a, inputs)
-    steps = CorrectiveSteps(p.rotation_corrective, p.scale_corrective, p.color_corrective, p.node_corrective_m)
-    a = whiten(plain_networks(a), samples, steps)
-    low, high, position = _positions(a.position, p.position_m)
+def prepare(a: AvatarArrays, p: Precision, samples: np.ndarray) -> AvatarArrays:
+    """The same avatar in the coordinates in which it is rounded (`whiten.py`). `samples`: of `pose_samples`."""
+    return whiten(plain_networks(a), samples, CorrectiveSteps(**basis_steps(p)))
+
+
+def basis_steps(p: Precision) -> dict[str, float]:
+    """Step of each kind of basis."""
+    return {
+        "rotation": p.rotation_corrective,
+        "scale": p.scale_corrective,
+        "color": p.color_corrective,
+        "node": p.node_corrective_m,
+    }
+
+
+def quantise(a: AvatarArrays, p: Precision, samples: np.ndarray) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header entries and streams ([rows, columns] int64, see `schema.streams`) of an avatar that `prepare` made.
+    `samples` [S, in]: inputs of poses, over which errors of the networks are weighed."""
+    low, step = position_grid(a.position, p.position_m)
     sets, skin_set, skin_weight = _skin(a, p.skin_weight_levels)
     node_index, node_weight = _nodes(a, p.node_weight_levels)
     integers, scales, biases = round_networks(a, samples, p.mlp_bits)
-    basis_steps = dict(zip(ATTRIBUTES, (steps.rotation, steps.scale, steps.color))) | {"node": steps.node}
+    steps = basis_steps(p)
     header = {
         "position_low": low.tolist(),
-        "position_high": high.tolist(),
+        "position_high": (low + GRID * step).tolist(),
         "kept": [len(getattr(a, f"{name}_index")) for name in ATTRIBUTES],
         "num_skin_sets": len(sets),
         "steps": {"rotation": p.rotation, "log_scale": p.log_scale, "color": p.color}
-        | {f"{name}_basis": step for name, step in basis_steps.items()},
+        | {f"{name}_basis": step for name, step in steps.items()},
         "shares": {
             "opacity": p.opacity_levels,
             "node_weight": p.node_weight_levels,
@@ -45,7 +57,7 @@ def quantise(a: AvatarArrays, p: Precision, inputs: np.ndarray | None) -> tuple[
         "joint_rest": _float_bits(a.joint_rest),
         "inverse_bind": _float_bits(a.inverse_bind.reshape(-1, 12)),
         "joint_parent": a.joint_parent[:, None],
-        "position": position,
+        "position": np.rint((a.position - low) / step).clip(0, GRID),
         "rotation": _rotations(a.rotation, p.rotation),
         "log_scale": np.rint(a.log_scale / p.log_scale),
         # red and blue as differences to green: brightness is most of what varies
@@ -58,9 +70,9 @@ def quantise(a: AvatarArrays, p: Precision, inputs: np.ndarray | None) -> tuple[
         "node_index": node_index,
         "node_weight": node_weight,
         **{f"{name}_index": getattr(a, f"{name}_index")[:, None] for name in ATTRIBUTES},
-        **{f"{name}_basis": _coefficients(getattr(a, f"{name}_basis"), basis_steps[name]) for name in ATTRIBUTES},
+        **{f"{name}_basis": _coefficients(getattr(a, f"{name}_basis"), steps[name]) for name in ATTRIBUTES},
         "node_part": a.node_part[:, None],
-        "node_basis": _coefficients(a.node_basis, basis_steps["node"]),
+        "node_basis": _coefficients(a.node_basis, steps["node"]),
         "mlp_scales": half_bits(np.concatenate([s.ravel() for s in scales]))[:, None],
         "mlp_biases": half_bits(np.concatenate([b.ravel() for b in biases]))[:, None],
         **{f"mlp_weights_{i}": q.reshape(-1, q.shape[2]) for i, q in enumerate(integers)},
@@ -72,19 +84,21 @@ def _float_bits(x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(x, np.float32).view(np.uint32)
 
 
-def _positions(position: np.ndarray, step_m: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Low and high corner of the box, and the grid points: the high corner lies where `GRID` steps end."""
+def position_grid(position: np.ndarray, step_m: float) -> tuple[np.ndarray, np.ndarray]:
+    """Low corner of the box [3] and steps [3] of the grid: the high corner lies where `GRID` steps end."""
     low = position.min(0).astype(np.float64)
     finest = np.maximum(position.max(0) - low, 1e-6) / GRID
-    step = np.maximum(step_m, finest)
-    return low, low + GRID * step, np.rint((position - low) / step).clip(0, GRID)
+    return low, np.maximum(step_m, finest)
+
+
+def three_smaller(q: np.ndarray) -> np.ndarray:
+    """[N, 3] of unit quaternions whose largest number is positive: the other three, cyclically from there."""
+    return np.take_along_axis(q, (q.argmax(1)[:, None] + np.arange(1, 4)) % 4, 1)
 
 
 def _rotations(q: np.ndarray, step: float) -> np.ndarray:
     """[N, 4]: which number is the largest (it is positive and follows from the others), then the other three."""
-    largest = q.argmax(1)
-    others = (largest[:, None] + np.arange(1, 4)) % 4
-    return np.concatenate([largest[:, None], np.rint(np.take_along_axis(q, others, 1) / step)], 1)
+    return np.concatenate([q.argmax(1)[:, None], np.rint(three_smaller(q) / step)], 1)
 
 
 def _coefficients(basis: np.ndarray, step: float) -> np.ndarray:
@@ -92,7 +106,7 @@ def _coefficients(basis: np.ndarray, step: float) -> np.ndarray:
     return np.rint(basis / step).transpose(0, 2, 1).reshape(len(basis), basis.shape[1] * basis.shape[2])
 
 
-def _shares(weight: np.ndarray, levels: int) -> np.ndarray:
+def shares(weight: np.ndarray, levels: int) -> np.ndarray:
     """Integers that sum to `levels`; the largest takes up what rounding leaves over."""
     k = np.rint(weight / weight.sum(1, keepdims=True) * levels).astype(np.int64)
     k[np.arange(len(k)), weight.argmax(1)] += levels - k.sum(1)
@@ -102,14 +116,14 @@ def _shares(weight: np.ndarray, levels: int) -> np.ndarray:
 def _nodes(a: AvatarArrays, levels: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes in ascending order, which neighbours share, and the weights of the first two."""
     order = np.argsort(a.node_index, 1, kind="stable")
-    weight = _shares(np.take_along_axis(a.node_weight, order, 1), levels)
+    weight = shares(np.take_along_axis(a.node_weight, order, 1), levels)
     return np.take_along_axis(a.node_index, order, 1), weight[:, :2]
 
 
 def _skin(a: AvatarArrays, levels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The distinct sets of four joints (ascending, padded with joint 0), the set of each Gaussian, and the weights of
     the first three joints of its set."""
-    share = _shares(a.skin_weight, levels)
+    share = shares(a.skin_weight, levels)
     joint = np.where(share > 0, a.skin_index, NUM_JOINTS)
     order = np.argsort(joint, 1, kind="stable")
     joint, share = (np.take_along_axis(x, order, 1) for x in (joint, share))

@@ -113,6 +113,12 @@ def plain_networks(a: AvatarArrays) -> AvatarArrays:
     return replace(a, mlp_weights=(weights, *a.mlp_weights[1:]), mlp_biases=(biases, *a.mlp_biases[1:]))
 
 
+def row_scales(weights: np.ndarray, bits: int) -> np.ndarray:
+    """[P, out] step of each row of a layer's weights [P, out, in], a number of half precision."""
+    scale = np.abs(weights).max(2) / (2 ** (bits - 1) - 1)
+    return np.maximum(scale, 2.0**-24).astype(np.float32).astype(np.float16).astype(np.float64)
+
+
 def round_networks(a: AvatarArrays, samples: np.ndarray, bits: int) -> tuple[list[np.ndarray], list[np.ndarray], list]:
     """Per layer: integers [P, out, in], scales [P, out] (half precision values), biases [P, out].
 
@@ -123,8 +129,7 @@ def round_networks(a: AvatarArrays, samples: np.ndarray, bits: int) -> tuple[lis
     exact = rounded = x
     integers, scales, biases = [], [], []
     for i, (w, b) in enumerate(zip(a.mlp_weights, a.mlp_biases)):
-        scale = np.abs(w).max(2) / (2 ** (bits - 1) - 1)
-        scale = np.maximum(scale, 2.0**-24).astype(np.float32).astype(np.float16).astype(np.float64)
+        scale = row_scales(w, bits)
         limit = 2 ** (bits - 1)
         q = np.rint(w / scale[..., None]).clip(-limit, limit - 1).astype(np.int64)
         exact = np.einsum("poi,tpi->tpo", w, exact) + b
