@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nerfstudio_mobavatar import integer_tables, trained_poses
-from nerfstudio_mobavatar.web_export import bundle, evaluate, quantise
+from nerfstudio_mobavatar.web_export import arrays, bundle, evaluate, quantise
 from nerfstudio_mobavatar.web_export.bundle import AvatarArrays, BundleError
 from nerfstudio_mobavatar.web_export.precision import Precision, Quality
 from nerfstudio_mobavatar.web_export.whiten import CorrectiveSteps, plain_networks, pose_samples, whiten
@@ -416,3 +416,14 @@ def test_the_smallest_avatar_and_the_largest_networks():
     wrong = dataclasses.replace(one, node_part=np.full_like(one.node_part, 1))
     with pytest.raises(BundleError, match=r"node_part must lie in 0\.\.0"):
         bundle.encode(wrong)
+
+
+def test_the_list_of_arrays_names_them_all_with_their_shapes(decoded: AvatarArrays):
+    counts = arrays.sizes(decoded)
+    for name, shape in arrays.SHAPES.items():
+        found = getattr(decoded, name).shape
+        assert found == tuple(x if isinstance(x, int) else counts[x] for x in shape), name
+    listed = {name for name, value in vars(decoded).items() if isinstance(value, np.ndarray)} - {"input_range"}
+    assert listed == arrays.SHAPES.keys()
+    whole = {name for name in listed if getattr(decoded, name).dtype.kind in "iu"}
+    assert whole == arrays.POINTS_AT.keys() | {"joint_parent"}

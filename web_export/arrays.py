@@ -84,3 +84,46 @@ class AvatarArrays:
     @property
     def basis_size(self) -> int:
         return int(self.node_basis.shape[2])
+
+
+SHAPES: dict[str, tuple[str | int, ...]] = {
+    "position": ("n", 3),
+    "rotation": ("n", 4),
+    "log_scale": ("n", 3),
+    "color": ("n", 3),
+    "opacity": ("n",),
+    "part": ("n",),
+    "node_index": ("n", 3),
+    "node_weight": ("n", 3),
+    "skin_index": ("n", 4),
+    "skin_weight": ("n", 4),
+    "rotation_index": ("rotation",),
+    "scale_index": ("scale",),
+    "color_index": ("color",),
+    "rotation_basis": ("rotation", 4, "k"),
+    "scale_basis": ("scale", 3, "k"),
+    "color_basis": ("color", 3, "k"),
+    "node_part": ("m",),
+    "node_basis": ("m", 3, "k"),
+    "joint_rest": (55, 3),
+    "inverse_bind": (55, 3, 4),
+    "joint_parent": (55,),
+}
+"""Every array of an avatar but those of the networks: `n` Gaussians, `m` nodes, `k` basis size, and of each attribute
+as many as keep a corrective. The one list of them: other places only say what they call one, or how they make it."""
+POINTS_AT: dict[str, str | int] = {
+    "part": "parts",
+    "node_part": "parts",
+    "node_index": "m",
+    "skin_index": 55,
+    "rotation_index": "n",
+    "scale_index": "n",
+    "color_index": "n",
+}
+"""Those that hold indices, and of how many things; all others hold real numbers, `joint_parent` apart."""
+
+
+def sizes(a: AvatarArrays) -> dict[str, int]:
+    """What the letters of `SHAPES` and `POINTS_AT` stand for."""
+    kept = {name: len(getattr(a, f"{name}_index")) for name in ("rotation", "scale", "color")}
+    return kept | {"n": len(a.position), "m": len(a.node_part), "k": a.basis_size, "parts": len(a.mlp_weights[0])}

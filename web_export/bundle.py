@@ -15,7 +15,7 @@ import numpy as np
 from nerfstudio_mobavatar import integer_tables, trained_poses
 
 from . import container
-from .arrays import AvatarArrays, BundleError
+from .arrays import POINTS_AT, SHAPES, AvatarArrays, BundleError, sizes
 from .container import ALIGN, MAGIC, MAX_HEADER_BYTES, MAX_SECTION_BYTES, PREAMBLE_BYTES, VERSION
 from .container import damage_as_bundle_error as _damage_as_bundle_error
 from .detail import levels_header, read_levels, read_pixels_per_metre
@@ -24,7 +24,7 @@ from .header import kept_of_version_1
 from .precision import HIGH, PRESETS, Precision
 from .quantise import dequantise, prepare, quantise
 from .records import RECORD_WORDS, unpack_records
-from .schema import ARRAYS, ATTRIBUTES, NUM_JOINTS, array_shapes, even, layers
+from .schema import ARRAYS, array_shapes, even, layers
 from .schema import streams as stream_shapes
 from .whiten import pose_samples
 
@@ -54,19 +54,17 @@ __all__ = [
 
 
 def _validate(a: AvatarArrays) -> None:
-    n, m, parts = len(a.position), len(a.node_part), a.mlp_weights[0].shape[0]
-    limits = {"part": (a.part, parts), "node_index": (a.node_index, m), "skin_index": (a.skin_index, NUM_JOINTS)}
-    limits |= {f"{k}_index": (getattr(a, f"{k}_index"), n) for k in ATTRIBUTES}
-    limits["node_part"] = (a.node_part, parts)
-    for name, (values, end) in limits.items():
+    counts = sizes(a)
+    n, m, parts = counts["n"], counts["m"], counts["parts"]
+    for name, things in POINTS_AT.items():
+        values, end = getattr(a, name), things if isinstance(things, int) else counts[things]
         if values.size and (values.min() < 0 or values.max() >= end):
             raise BundleError(f"{name} must lie in 0..{end - 1}, found {values.min()}..{values.max()}")
     if n < 1:
         raise BundleError("an avatar has one Gaussian at least, found none")
     if m > 65536 or parts > 65536:
         raise BundleError(f"at most 65536 parts and nodes fit the format, found {parts} parts and {m} nodes")
-    names = ("position", "rotation", "log_scale", "color", "opacity", "node_basis")
-    for name in (*names, *(f"{n}_basis" for n in ATTRIBUTES)):
+    for name in (name for name in SHAPES if name not in POINTS_AT):
         if not np.isfinite(getattr(a, name)).all():
             raise BundleError(
                 f"{name} has numbers that are not finite; the training diverged, export an earlier checkpoint"

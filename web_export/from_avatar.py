@@ -8,7 +8,7 @@ import torch
 from nerfstudio_mobavatar.avatar import Avatar
 from nerfstudio_mobavatar.features import NUM_POSE_INPUTS
 
-from .arrays import AvatarArrays
+from .arrays import SHAPES, AvatarArrays
 
 
 @torch.no_grad()
@@ -21,34 +21,20 @@ def avatar_arrays(avatar: Avatar, meta: dict[str, Any]) -> AvatarArrays:
     def host(x: torch.Tensor) -> np.ndarray:
         return x.detach().cpu().numpy()
 
-    def buffer(name: str) -> np.ndarray:
-        return host(avatar.get_buffer(name))
-
+    tensors = dict(avatar.named_buffers()) | dict(avatar.named_parameters())
+    arrays = {
+        "position": host(avatar.canonical_position(avatar.node_offset)),
+        "log_scale": host(avatar.scale),
+        "opacity": host(avatar.opacity.sigmoid()),
+        "inverse_bind": host(tensors["inverse_bind"])[:, :3],
+        "joint_parent": np.array(avatar.parents, np.int32),
+    }
+    arrays |= {name: host(tensors[name]) for name in SHAPES if name not in arrays}  # called the same on both sides
     return AvatarArrays(
-        position=host(avatar.canonical_position(avatar.node_offset)),
-        rotation=host(avatar.rotation),
-        log_scale=host(avatar.scale),
-        color=host(avatar.color),
-        opacity=host(avatar.opacity.sigmoid()),
-        part=buffer("part"),
-        node_index=buffer("node_index"),
-        node_weight=buffer("node_weight"),
-        skin_index=buffer("skin_index"),
-        skin_weight=buffer("skin_weight"),
-        rotation_index=buffer("rotation_index"),
-        scale_index=buffer("scale_index"),
-        color_index=buffer("color_index"),
-        rotation_basis=host(avatar.basis("rotation")),
-        scale_basis=host(avatar.basis("scale")),
-        color_basis=host(avatar.basis("color")),
-        node_part=buffer("node_part"),
-        node_basis=host(avatar.node_basis),
+        **arrays,
         mlp_weights=tuple(host(w) for w in avatar.mlp_weights),
         mlp_biases=tuple(host(b) for b in avatar.mlp_biases),
-        num_head_parts=int(avatar.get_buffer("num_head_parts")),
+        num_head_parts=int(tensors["num_head_parts"]),
         num_pose_inputs=NUM_POSE_INPUTS,
-        joint_rest=buffer("joint_rest"),
-        inverse_bind=buffer("inverse_bind")[:, :3],
-        joint_parent=np.array(avatar.parents, np.int32),
         meta=meta,
     )

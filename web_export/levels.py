@@ -18,7 +18,7 @@ import torch
 
 from nerfstudio_mobavatar.sampling import morton_order
 
-from .bundle import AvatarArrays
+from .arrays import SHAPES, AvatarArrays
 from .cameras import DISTANCE, FILLED, look_at
 from .detail import Level
 from .evaluate import Pose, PosedArrays, evaluate
@@ -68,9 +68,7 @@ def tournament(position: np.ndarray, strength: np.ndarray, rounds: int = ROUNDS)
 
 def reordered(a: AvatarArrays, permutation: np.ndarray) -> AvatarArrays:
     """The same avatar with Gaussian `permutation[i]` in place `i`; what keeps a corrective goes along."""
-    per_gaussian = ("position", "rotation", "log_scale", "color", "opacity", "part", "node_index", "node_weight",
-                    "skin_index", "skin_weight")  # fmt: skip
-    changes = {name: getattr(a, name)[permutation] for name in per_gaussian}
+    changes = {name: getattr(a, name)[permutation] for name, shape in SHAPES.items() if shape[0] == "n"}
     place = np.empty(len(permutation), np.int64)
     place[permutation] = np.arange(len(permutation))
     for kind in ("rotation", "scale", "color"):

@@ -16,7 +16,7 @@ import numpy as np
 from nerfstudio_mobavatar import trained_poses
 from nerfstudio_mobavatar.plain_data import DAMAGE, NotPlainError, read_npz
 
-from ..bundle import AvatarArrays
+from ..arrays import POINTS_AT, SHAPES, AvatarArrays
 from ..detail import levels_header, read_levels, read_pixels_per_metre
 from ..evaluate import Pose, joint_transforms
 from .errors import ExchangeError
@@ -32,11 +32,22 @@ JOINT_PARENT = np.array(
     [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15, *_FINGERS], np.int32
 )
 """SMPL-X's joint tree."""
-KEYS = (
-    "_xyz", "_scaling", "_rotation", "_sh0", "opacity", "t_joints", "weights_idx", "weights_val", "num_xyz_ft_head",
-    "gs_feat_knn", "rot_idxs", "scale_idxs", "color_idxs", "rotation_basis", "scaling_basis", "color_basis",
-    "ctrl_pt_offsets", "ctrl_pt_basis", "gs_ctrl_knn", "gs_ctrl_knn_weights", "ctrl_feat_knn",
-)  # fmt: skip
+NAMES = {
+    "position": "_xyz", "log_scale": "_scaling", "rotation": "_rotation", "color": "_sh0", "opacity": "opacity",
+    "joint_rest": "t_joints", "skin_index": "weights_idx", "skin_weight": "weights_val", "part": "gs_feat_knn",
+    "rotation_index": "rot_idxs", "scale_index": "scale_idxs", "color_index": "color_idxs",
+    "rotation_basis": "rotation_basis", "scale_basis": "scaling_basis", "color_basis": "color_basis",
+    "node_basis": "ctrl_pt_basis", "node_index": "gs_ctrl_knn", "node_weight": "gs_ctrl_knn_weights",
+    "node_part": "ctrl_feat_knn",
+}  # fmt: skip
+"""Our names and the layout's."""
+STORED = {
+    "skin_index": np.uint8, "part": np.uint16, "node_index": np.uint16, "node_part": np.uint16,
+    "rotation_index": np.uint32, "scale_index": np.uint32, "color_index": np.uint32,
+}  # fmt: skip
+"""What indices are stored as; real numbers are halves, opacities and skin weights bytes."""
+NODE_OFFSET, HEAD_PARTS = "ctrl_pt_offsets", "num_xyz_ft_head"
+KEYS = (*NAMES.values(), NODE_OFFSET, HEAD_PARTS)
 
 
 def write(path: Path, a: AvatarArrays, input_width: Literal[73, 74] = 73) -> None:
@@ -51,28 +62,14 @@ def write(path: Path, a: AvatarArrays, input_width: Literal[73, 74] = 73) -> Non
         first = np.insert(first, POSE_INPUTS, 0, axis=2)
     weights = (first, *a.mlp_weights[1:])
     low, high = np.finfo(np.float16).min, np.finfo(np.float16).max
-    arrays: dict[str, np.ndarray] = {
-        "_xyz": a.position,
-        "_scaling": a.log_scale,
-        "_rotation": a.rotation,
+    arrays: dict[str, np.ndarray] = {key: getattr(a, name) for name, key in NAMES.items()}
+    arrays |= {NAMES[name]: arrays[NAMES[name]].astype(dtype) for name, dtype in STORED.items()}
+    arrays |= {
         "_sh0": a.color[:, None],
         "opacity": np.rint(255 * np.clip(a.opacity, 0, 1)).astype(np.uint8),
-        "t_joints": a.joint_rest,
-        "weights_idx": a.skin_index.astype(np.uint8),
         "weights_val": _bytes_of_sum_255(a.skin_weight),
-        "num_xyz_ft_head": np.array(a.num_head_parts, np.uint32),
-        "gs_feat_knn": a.part.astype(np.uint16),
-        "rot_idxs": a.rotation_index.astype(np.uint32),
-        "scale_idxs": a.scale_index.astype(np.uint32),
-        "color_idxs": a.color_index.astype(np.uint32),
-        "rotation_basis": a.rotation_basis,
-        "scaling_basis": a.scale_basis,
-        "color_basis": a.color_basis,
-        "ctrl_pt_offsets": np.zeros((len(a.node_part), 3), np.float16),  # already inside _xyz
-        "ctrl_pt_basis": a.node_basis,
-        "gs_ctrl_knn": a.node_index.astype(np.uint16),
-        "gs_ctrl_knn_weights": a.node_weight,
-        "ctrl_feat_knn": a.node_part.astype(np.uint16),
+        NODE_OFFSET: np.zeros((len(a.node_part), 3), np.float16),  # already inside _xyz
+        HEAD_PARTS: np.array(a.num_head_parts, np.uint32),
         **{f"layers.{2 * i}.weight": w.transpose(1, 0, 2) for i, w in enumerate(weights)},
         **{f"layers.{2 * i}.bias": b.T for i, b in enumerate(a.mlp_biases)},
     }
@@ -126,20 +123,19 @@ def _load(path: Path) -> dict[str, np.ndarray]:
 
 def _check_shapes(path: Path, s: dict[str, np.ndarray]) -> None:
     """Raise unless all arrays are numbers that belong to the same Gaussians, nodes and parts, and to existing ones."""
-    n, m, k, parts = len(s["_xyz"]), len(s["ctrl_feat_knn"]), s["ctrl_pt_basis"].shape[-1], s["layers.0.bias"].shape[1]
-    kept = {name: len(s[f"{name}_idxs"]) for name in ("rot", "scale", "color")}
-    shapes: dict[str, tuple[int, ...]] = {
-        "_xyz": (n, 3), "_scaling": (n, 3), "_rotation": (n, 4), "_sh0": (n, 1, 3), "opacity": (n,),
-        "t_joints": (55, 3), "weights_idx": (n, 4), "weights_val": (n, 4), "num_xyz_ft_head": (), "gs_feat_knn": (n,),
-        "rotation_basis": (kept["rot"], 4, k), "scaling_basis": (kept["scale"], 3, k),
-        "color_basis": (kept["color"], 3, k), "ctrl_pt_offsets": (m, 3), "ctrl_pt_basis": (m, 3, k),
-        "gs_ctrl_knn": (n, 3), "gs_ctrl_knn_weights": (n, 3), "ctrl_feat_knn": (m,),
-    }  # fmt: skip
+    counts = {"n": len(s["_xyz"]), "m": len(s["ctrl_feat_knn"]), "k": s["ctrl_pt_basis"].shape[-1]}
+    counts |= {"parts": s["layers.0.bias"].shape[1]}
+    counts |= {name: len(s[NAMES[f"{name}_index"]]) for name in ("rotation", "scale", "color")}
+
+    def number(x: str | int) -> int:
+        return x if isinstance(x, int) else counts[x]
+
+    shapes = {NAMES[name]: tuple(map(number, shape)) for name, shape in SHAPES.items() if name in NAMES}
+    shapes |= {"_sh0": (counts["n"], 1, 3), NODE_OFFSET: (counts["m"], 3), HEAD_PARTS: ()}
     for name, shape in shapes.items():
         if s[name].shape != shape:
             raise ExchangeError(f"{path}: expected {name} of shape {shape}, found {s[name].shape}; export it again.")
-    ends = {"weights_idx": 55, "gs_feat_knn": parts, "ctrl_feat_knn": parts, "gs_ctrl_knn": m}
-    for name, end in (ends | {f"{name}_idxs": n for name in kept}).items():
+    for name, end in ((NAMES[name], number(things)) for name, things in POINTS_AT.items()):
         if s[name].size and not 0 <= s[name].min() <= s[name].max() < end:
             raise ExchangeError(f"{path}: {name} must lie in 0..{end - 1}, found {s[name].max()}; export it again.")
     for name in (*KEYS, *(key for key in s if key.startswith("layers."))):
@@ -150,9 +146,6 @@ def _check_shapes(path: Path, s: dict[str, np.ndarray]) -> None:
 def _assemble(path: Path, s: dict[str, np.ndarray]) -> tuple[AvatarArrays, int]:
     def real(name: str) -> np.ndarray:
         return s[name].astype(np.float32)
-
-    def whole(name: str) -> np.ndarray:
-        return s[name].astype(np.int64)
 
     layers = sorted(int(key.split(".")[1]) for key in s if key.startswith("layers.") and key.endswith(".weight"))
     weights = [real(f"layers.{i}.weight").transpose(1, 0, 2) for i in layers]
@@ -167,33 +160,20 @@ def _assemble(path: Path, s: dict[str, np.ndarray]) -> tuple[AvatarArrays, int]:
         )
     start = POSE_INPUTS + (width != 73)
     weights[0] = np.concatenate([weights[0][:, :, :POSE_INPUTS], weights[0][:, :, start : start + EXPRESSIONS]], 2)
-    node_index, node_weight = whole("gs_ctrl_knn"), real("gs_ctrl_knn_weights")
-    node_weight /= np.maximum(node_weight.sum(1, keepdims=True), 1e-6)
-    skin = real("weights_val")
+    a: dict[str, Any] = {
+        name: s[key].astype(np.int64 if name in POINTS_AT else np.float32) for name, key in NAMES.items()
+    }
+    a["color"] = a["color"].reshape(-1, 3)
+    a["opacity"] /= np.float32(255)
+    a["skin_weight"] /= np.maximum(a["skin_weight"].sum(1, keepdims=True), 1)
+    a["node_weight"] /= np.maximum(a["node_weight"].sum(1, keepdims=True), 1e-6)
+    a["position"] += (real(NODE_OFFSET)[a["node_index"]] * a["node_weight"][..., None]).sum(1)
     arrays = AvatarArrays(
-        position=real("_xyz") + (real("ctrl_pt_offsets")[node_index] * node_weight[..., None]).sum(1),
-        rotation=real("_rotation"),
-        log_scale=real("_scaling"),
-        color=real("_sh0").reshape(-1, 3),
-        opacity=real("opacity") / np.float32(255),
-        part=whole("gs_feat_knn"),
-        node_index=node_index,
-        node_weight=node_weight,
-        skin_index=whole("weights_idx"),
-        skin_weight=skin / np.maximum(skin.sum(1, keepdims=True), 1),
-        rotation_index=whole("rot_idxs"),
-        scale_index=whole("scale_idxs"),
-        color_index=whole("color_idxs"),
-        rotation_basis=real("rotation_basis"),
-        scale_basis=real("scaling_basis"),
-        color_basis=real("color_basis"),
-        node_part=whole("ctrl_feat_knn"),
-        node_basis=real("ctrl_pt_basis"),
+        **a,
         mlp_weights=tuple(weights),
         mlp_biases=tuple(biases),
-        num_head_parts=int(s["num_xyz_ft_head"]),
+        num_head_parts=int(s[HEAD_PARTS]),
         num_pose_inputs=POSE_INPUTS,
-        joint_rest=real("t_joints"),
         inverse_bind=np.zeros((55, 3, 4), np.float32),
         joint_parent=JOINT_PARENT,
         **_notes(path, s),
