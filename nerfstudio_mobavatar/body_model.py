@@ -9,6 +9,7 @@ import contextlib
 import io
 import tempfile
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -214,11 +215,21 @@ def load_body(
     if str(source) == OPEN_BODY:
         if gender != "neutral":
             raise BodyFileError(f"the open body has one file for everyone; gender={gender!r} needs an SMPL-X folder")
-        with as_file(files("nerfstudio_mobavatar") / "assets" / "open_body.npz") as path:
-            content = read_body_file(path)
-    else:
-        content = read_body_file(find_body_file(Path(source), gender))
-    return _build(content, num_betas, num_expressions)
+        if num_betas is None and num_expressions is None:
+            return _open_body()
+        return _build(_read_open_body(), num_betas, num_expressions)
+    return _build(read_body_file(find_body_file(Path(source), gender)), num_betas, num_expressions)
+
+
+@lru_cache
+def _open_body() -> Body:
+    """Read once per process, which takes a third of a second. Nobody writes into a body."""
+    return _build(_read_open_body(), None, None)
+
+
+def _read_open_body() -> BodyFile:
+    with as_file(files("nerfstudio_mobavatar") / "assets" / "open_body.npz") as path:
+        return read_body_file(path)
 
 
 def expand_hands(

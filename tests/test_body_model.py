@@ -91,6 +91,12 @@ def test_open_body_agrees_with_smplx_on_the_same_file(body: Body):
         assert (body.vertices(*parameters) - slow).abs().max() < 1e-5
 
 
+def test_the_open_body_is_read_once(body: Body):
+    again = load_body(num_betas=body.num_betas)  # from the file
+    assert load_body() is body and again is not body
+    assert all(torch.equal(v, getattr(again, k)) for k, v in vars(body).items() if isinstance(v, torch.Tensor))
+
+
 def test_users_file_goes_through_smplx_and_agrees_with_the_open_path(body: Body, tmp_path: Path):
     """Without the marker the same numbers are a user's file; both evaluators must agree."""
     with np.load(ASSETS / "open_body.npz") as z:
