@@ -11,7 +11,7 @@ import tyro
 from .body_model import load_body
 from .capture import Capture, CaptureError, CaptureImage
 from .images import PERSON_THRESHOLD, UndistortMaps, load_matte, scaled_view
-from .reconstruct_template import HullConfig, limbs_apart, reconstruct, silhouette_iou
+from .reconstruct_template import HullConfig, HullFrame, limbs_apart, reconstruct, silhouette_iou
 from .silhouettes import LEAST_PERSON
 from .template import Template, make_template
 from .template_mesh import SUFFIXES, TemplateError
@@ -20,13 +20,15 @@ from .visual_hull import FrameMasks
 FEW_CAMERAS = 6
 """With fewer, a hull has volumes that nobody wears."""
 GOOD_IOU = 0.9
+MOST_FRAMES = 64
+"""Beside the hull's own: their masks are in memory together."""
 REPORT_SIDE, REPORT_FRAMES = 256, 6
-"""Overlaps are measured on masks of this size, in so many training frames beside the hull's own."""
+"""Overlaps are measured on masks of this size, in so many training frames beside those that the hull is made of."""
 
 
 @dataclass
 class MakeTemplate:
-    """Reconstruct the dressed person's surface (visual hull of one frame) as a mesh in the canonical pose, for
+    """Reconstruct the dressed person's surface (visual hull of a few frames) as a mesh in the canonical pose, for
     `ns-train ... --pipeline.model.template-mesh OUTPUT`. Held-out cameras and frames are not looked at."""
 
     data: Annotated[Path, tyro.conf.Positional]
@@ -70,8 +72,18 @@ class MakeTemplate:
         row = self._row(capture, rows, limbs_apart(body, betas, pose[rows], transl[rows]))
         masks, names = frame_masks(capture, images, row, self.max_side)
         print(f"Frame {capture.frames[row]}, {len(names)} cameras: {', '.join(names)}")
+        say: dict[int, FrameMasks] = {}
+        for r in _spread([r for r in rows if r != row], self.hull.frames):
+            try:
+                say[r] = frame_masks(capture, images, r, self.max_side)[0]
+            except CaptureError:
+                print(f"  frame {capture.frames[r]} has no say: fewer than two masks with a person")
+        if say:
+            print(f"Other frames that have a say: {', '.join(str(capture.frames[r]) for r in say)}")
+        others = [HullFrame(pose[r], transl[r], seen) for r, seen in say.items()]
         try:
-            made = reconstruct(body, betas, pose[row], transl[row], masks, self.hull, f"the hull of {self.data}")
+            frame = HullFrame(pose[row], transl[row], masks)
+            made = reconstruct(body, betas, frame, self.hull, others, f"the hull of {self.data}")
         except ValueError as error:
             if isinstance(error, TemplateError):
                 raise
@@ -87,7 +99,7 @@ class MakeTemplate:
         )
         compared = {"template": made.template, "body surface": make_template(body, betas)}
         overlap: dict[str, list[float]] = {name: [] for name in compared}
-        looked_at = [row, *_others(rows, row)]
+        looked_at = [row, *_spread([r for r in rows if r != row and r not in say], REPORT_FRAMES)]
         for r in looked_at:
             seen = frame_masks(capture, images, r, REPORT_SIDE)[0]
             for name, template in compared.items():
@@ -111,6 +123,8 @@ class MakeTemplate:
             if not low <= getattr(self.hull, name) <= high:
                 option = name.replace("_", "-")
                 raise TemplateError(f"--hull.{option} {getattr(self.hull, name)}: expected {low} to {high} metres")
+        if not 0 <= self.hull.frames <= MOST_FRAMES:
+            raise TemplateError(f"--hull.frames {self.hull.frames}: expected 0 to {MOST_FRAMES} other frames")
 
     def _row(self, capture: Capture, rows: list[int], scores: np.ndarray) -> int:
         if self.frame is None:
@@ -173,6 +187,7 @@ def advice(cameras: int, iou: float, watertight: bool) -> list[str]:
     return lines
 
 
-def _others(rows: list[int], row: int) -> list[int]:
-    rest = [r for r in rows if r != row]
-    return [rest[i] for i in np.linspace(0, len(rest) - 1, min(REPORT_FRAMES, len(rest))).astype(int)] if rest else []
+def _spread(rows: list[int], count: int) -> list[int]:
+    """At most `count` of the rows, evenly."""
+    count = min(count, len(rows))
+    return [rows[i] for i in np.linspace(0, len(rows) - 1, count).astype(int)] if count else []

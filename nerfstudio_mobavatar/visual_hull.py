@@ -87,6 +87,19 @@ def hull_field(
     return grid, field.view(*grid.shape).cpu().numpy()
 
 
+@torch.no_grad()
+def inside_metres(masks: FrameMasks, points: Float[ndarray, "n 3"]) -> Float[ndarray, " n"]:
+    """Metres inside (positive) or outside the smallest of a frame's masks, as in `hull_field`. Infinite, since nothing
+    speaks against them, for points that fewer than two cameras see."""
+    at = torch.from_numpy(points)
+    value, seen = torch.full((len(at),), torch.inf), torch.zeros(len(at), dtype=torch.int8)
+    for person, K, T in zip(masks.person, masks.K, masks.T_cam_world):
+        distance, inside = _camera_field(at, person, K, T)
+        value = torch.where(inside, torch.minimum(value, distance), value)
+        seen += inside.to(torch.int8)
+    return torch.where(seen >= 2, value, torch.inf).numpy()
+
+
 def keep_body(grid: Grid, field: Float[ndarray, "x y z"], body: Float[ndarray, "b 3"], normals: ndarray) -> ndarray:
     """The field joined with the body's inside: distance behind the tangent plane of the nearest vertex."""
     index = np.arange(field.size)

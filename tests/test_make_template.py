@@ -18,6 +18,7 @@ from nerfstudio_mobavatar.make_template import MakeTemplate, advice
 from nerfstudio_mobavatar.reconstruct_template import (
     HANDS,
     HullConfig,
+    HullFrame,
     Reconstruction,
     limbs_apart,
     reconstruct,
@@ -26,7 +27,14 @@ from nerfstudio_mobavatar.reconstruct_template import (
 )
 from nerfstudio_mobavatar.template import make_template
 from nerfstudio_mobavatar.template_mesh import TemplateError, read_triangles
-from nerfstudio_mobavatar.visual_hull import FrameMasks, hull_field, hull_mesh, keep_body, signed_distance
+from nerfstudio_mobavatar.visual_hull import (
+    FrameMasks,
+    hull_field,
+    hull_mesh,
+    inside_metres,
+    keep_body,
+    signed_distance,
+)
 from tests.clothes import skirt_mesh
 
 APART = torch.zeros(55, 3)
@@ -41,6 +49,7 @@ def body() -> Body:
 
 
 def masks_of(vertices: np.ndarray, faces: np.ndarray, cameras: int, side: int = 160) -> FrameMasks:
+    """From cameras that are always the same."""
     still = Motion(APART.numpy()[None], np.zeros((1, 3), np.float32), np.zeros((1, 10), np.float32))
     views = dome_cameras(still, BETAS.numpy(), cameras, side, side, 0)
     person = tuple(silhouette(vertices, faces, v.K, v.T_cam_world, (side, side)) for v in views)
@@ -56,7 +65,7 @@ def dressed() -> FrameMasks:
 @pytest.fixture(scope="module")
 def made(body: Body, dressed: FrameMasks) -> Reconstruction:
     config = HullConfig(voxel_m=0.02, faces=12_000)
-    return reconstruct(body, BETAS, APART, torch.zeros(3), dressed, config)
+    return reconstruct(body, BETAS, HullFrame(APART, torch.zeros(3), dressed), config)
 
 
 def test_the_distance_changes_sign_between_pixels() -> None:
@@ -127,6 +136,36 @@ def test_the_reconstructed_template_is_the_dressed_person(
     assert KDTree(made.template.vertices).query(fingers)[0].max() < 1e-5, "the hands are not the body's"
 
 
+def frame(pose: torch.Tensor, cameras: int) -> HullFrame:
+    return HullFrame(pose, torch.zeros(3), masks_of(*skirt_mesh(pose), cameras, 128))
+
+
+def test_other_frames_carve_what_few_cameras_leave(body: Body) -> None:
+    """Four cameras leave slabs; the person turns, and others see through. One bad frame does not decide."""
+    turned = [APART.clone() for _ in range(4)]
+    for pose, angle in zip(turned, (-0.7, -0.35, 0.35, 0.7)):
+        pose[0, 1], pose[16, 2], pose[17, 2] = angle, -0.5 + 0.4 * angle, 0.5 + 0.4 * angle
+    own, others = frame(APART, 4), [frame(pose, 4) for pose in turned]
+    blind = replace(others[0].masks, person=tuple(np.zeros_like(m) for m in others[0].masks.person))
+    truth = KDTree(skirt_mesh()[0])
+    config = HullConfig(voxel_m=0.03, faces=6_000)
+    found = {}
+    for name, say in {"one": [], "several": others, "one is blind": [*others, replace(others[0], masks=blind)]}.items():
+        made = reconstruct(body, BETAS, own, config, say)
+        away = np.percentile(truth.query(made.template.vertices)[0], 95)
+        missed = np.percentile(KDTree(made.template.vertices).query(truth.data)[0], 95)
+        found[name] = (made.volume_litres, away, missed)
+    assert found["several"][0] < 0.92 * found["one"][0] and found["several"][1] < 0.7 * found["one"][1], found
+    assert found["several"][2] < found["one"][2] + 0.01, found
+    assert found["one is blind"][0] > 0.9 * found["several"][0], found
+
+
+def test_a_point_that_nobody_sees_is_not_carved(dressed: FrameMasks) -> None:
+    inside, beside, behind = np.array([[0, -0.1, 0], [0.5, -0.6, 0], [0, 0, 50.0]], np.float32)
+    value = inside_metres(dressed, np.stack([inside, beside, behind]))
+    assert value[0] > 0.03 and -0.5 < value[1] < -0.1 and value[2] == np.inf, value
+
+
 def test_what_only_touched_is_cut() -> None:
     posed = np.array([[0, 0, 0], [0.01, 0, 0], [0, 0.01, 0], [0.01, 0.01, 0]])
     canonical = posed + np.array([[0, 0, 0], [0, 0, 0], [0, 0, 0], [0.5, 0, 0]])
@@ -142,6 +181,7 @@ def test_the_command(mini_capture: Path, tmp_path: Path, capsys: pytest.CaptureF
     command = MakeTemplate(mini_capture, tmp_path / "t.ply", hull=HullConfig(voxel_m=0.03))
     command.main()
     said = capsys.readouterr().out
+    assert "Other frames that have a say: 0, " in said or "Other frames that have a say: 1, " in said, said
     assert "3 cameras make a poor hull" in said and "overlap with the masks (IoU)" in said and "litres" in said
     assert len(read_triangles(tmp_path / "t.ply")[1]) > 1000
     with pytest.raises(TemplateError, match="is there already"):
@@ -152,6 +192,8 @@ def test_the_command(mini_capture: Path, tmp_path: Path, capsys: pytest.CaptureF
         replace(command, output=tmp_path / "no" / "t.ply").main()
     with pytest.raises(TemplateError, match=r"--hull.voxel-m 3.0: expected 0.004 to 0.05 metres"):
         replace(command, overwrite=True, hull=HullConfig(voxel_m=3.0)).main()
+    with pytest.raises(TemplateError, match=r"--hull.frames 99: expected 0 to 64 other frames"):
+        replace(command, overwrite=True, hull=HullConfig(frames=99)).main()
     with pytest.raises(TemplateError, match=r"--frame 999: expected a training frame"):
         replace(command, overwrite=True, frame=999).main()
     with pytest.raises(CaptureError, match="needs at least 2 cameras"):
