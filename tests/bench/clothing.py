@@ -38,7 +38,7 @@ from nerfstudio_mobavatar.template_mesh import TemplateMesh, read_triangles
 from nerfstudio_mobavatar.visual_hull import FrameMasks, hull_field
 from tests.bench import common
 from tests.bench import quality_train as q
-from tests.bench.quality_capture import far_motion
+from tests.bench.quality_capture import far_motion, validation_of
 from tests.bench.quality_rows import CaptureSpec, ModelSpec, Row, cameras_of, frames_of
 from tests.clothes import between_the_legs, skirt_mesh, skirted, stretch
 
@@ -61,7 +61,7 @@ AROUND, CELL_M = 36, 0.012
 
 def recipe_of(spec: CaptureSpec, device: str) -> Recipe:
     """Trained frames, then far ones, as in the quality benchmark; in a skirt."""
-    parts = (procedural_motion(spec.frames, spec.frame_step, 0), far_motion(spec))
+    parts = (procedural_motion(spec.frames, spec.frame_step, 0), far_motion(spec.far_frames))
     motion = Motion(*(np.concatenate([getattr(m, n) for m in parts]) for n in ("pose", "transl", "expression")))
     demo = DemoData(
         output=None,  # pyright: ignore[reportArgumentType]
@@ -196,7 +196,7 @@ def train(template: Template, body: Body, capture: InMemoryCapture, row: Row, de
     """The row's figures and its lower halves."""
     state = q.start(row, capture, device)
     state.avatar.lay_out(make_layout(template, body.parents, state.avatar.config))
-    figures, _ = q.finish(state, row, capture, device)
+    figures, _ = q.finish(state, row, capture, validation_of(row.capture, capture), device)
     kept = {f"{w}_{m}": figures[f"{w}_{m}"] for w in ("view", "near", "far") for m in ("psnr_crop", "ssim_crop")}
     rounded = {f"{k}_db" if "psnr" in k else k: round(v, 3) for k, v in kept.items()}
     return rounded | {"train_s": round(figures["train_s"], 1)}, lower_halves(state, capture, row)
