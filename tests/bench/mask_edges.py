@@ -27,7 +27,7 @@ FREE = Schedule(pose_rate=2, decay="cosine")
 """As `mobavatar-fast`: no L1 terms, twice the rates of what answers to the pose."""
 SIZES = {
     "small": Row(CaptureSpec(20, 5, 4, 5, 256), ModelSpec(gaussians=8_000, nodes=1_000), 30),
-    "full": Row(CaptureSpec(300, 5, 32, 12, 768), ModelSpec(gaussians=100_000, nodes=6_000), 2_000),
+    "full": Row(CaptureSpec(300, 5, 32, 12, 768), ModelSpec(gaussians=100_000, nodes=6_000), 1_500),
 }
 VARIANTS: dict[str, dict[str, float]] = {
     "plain": {},
