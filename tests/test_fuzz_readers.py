@@ -17,7 +17,8 @@ import pytest
 
 from nerfstudio_mobavatar.capture import CaptureError
 from tests.fuzz import guard, runner
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.__main__ import is_open
+from tests.fuzz.targets import BY_NAME, TARGETS, Target
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and audit need Linux")
 
@@ -158,3 +159,15 @@ def test_what_a_reader_must_not_do(
 def test_a_reader_that_keeps_to_it_has_no_failures() -> None:
     found = runner.run([Target("good", make, fine)], executions=200, jobs=2, seed=1, keep=None)
     assert not found.failures and found.executions["good"] == 200
+
+
+def test_a_kept_file_tells_whether_its_failure_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Target("bad", make, lambda folder: crash(folder) if (folder / "a.txt").read_text() == "two" else None)
+    monkeypatch.setitem(BY_NAME, "bad", target)
+    kind, kept = "bad: ended by signal SIGABRT", [tmp_path]
+    assert is_open(kind, kept), "no file"
+    runner.samples_of(tmp_path, kind).mkdir()
+    sample = runner.samples_of(tmp_path, kind) / "1__a.txt"
+    for text in ("three", "two"):
+        sample.write_text(text)
+        assert is_open(kind, kept) == (text == "two")

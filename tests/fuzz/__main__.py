@@ -2,7 +2,8 @@
 
 python -m tests.fuzz run --executions 1000000 --jobs 24 --seed 1 --keep DIR
 python -m tests.fuzz make DIR                  sound files, for --sound DIR on a machine that cannot make them
-python -m tests.fuzz record RESULT.json ...    the sum of runs with --result, into tests/bench/results/reliability.json
+python -m tests.fuzz record RESULT.json ... --kept DIR ...    the sum of runs with --result, and which of the kept files
+                                               fail today, into tests/bench/results/reliability.json
 python -m tests.fuzz again READER FILE         one kept file, with its stack trace
 python -m tests.fuzz guided READER --runs N    guided by coverage (needs atheris)
 """
@@ -36,7 +37,9 @@ def main() -> None:
         "--result", type=Path, help="JSON file for the counts; by default tests/bench/results/reliability.json"
     )
     run.add_argument("--sound", type=Path, help="sound files that 'make' wrote")
-    commands.add_parser("record").add_argument("results", type=Path, nargs="+")
+    record = commands.add_parser("record")
+    record.add_argument("results", type=Path, nargs="+")
+    record.add_argument("--kept", type=Path, nargs="*", default=[], help="what the runs kept with --keep")
     commands.add_parser("make").add_argument("folder", type=Path)
     again = commands.add_parser("again")
     again.add_argument("reader", choices=BY_NAME)
@@ -49,7 +52,7 @@ def main() -> None:
     if args.command == "again":
         runner.again(BY_NAME[args.reader], args.file)
     elif args.command == "record":
-        _record([json.loads(path.read_text()) for path in args.results])
+        _record([json.loads(path.read_text()) for path in args.results], args.kept)
     elif args.command == "make":
         runner.make_cases(args.folder, TARGETS)
     elif args.command == "guided":
@@ -79,25 +82,35 @@ def _run(args: argparse.Namespace) -> None:
     if args.result is not None:
         args.result.write_text(json.dumps(values, indent=1) + "\n")
     else:
-        _record([values])
+        _record([values], [args.keep] if args.keep else [])
     sys.exit(bool(found.failures))
 
 
-def _record(results: list[dict[str, Any]]) -> None:
-    """Counts of all runs together, by reader; failures that are open."""
+def _record(results: list[dict[str, Any]], kept: list[Path]) -> None:
+    """Counts of all runs together, by reader; failures, and those of them that are open."""
     executions = Counter[str]()
     for result in results:
         executions.update(result["executions"])
+    kinds = {kind for result in results for kind in result["failures"]}
     write(
         "reliability",
         {
             "fuzz_executions": dict(sorted(executions.items())),
             "fuzz_executions_total": sum(executions.values()),
-            "fuzz_open": len({kind for result in results for kind in result["failures"]}),
+            "fuzz_found": len(kinds),
+            "fuzz_open": sum(is_open(kind, kept) for kind in kinds),
             "fuzz_device": "; ".join(sorted({result["device"] for result in results})),
             "fuzz_command": "; ".join(result["command"] for result in results),
         },
     )
+
+
+def is_open(kind: str, kept: list[Path]) -> bool:
+    """Whether a file that showed this failure shows one today; without such a file it counts as open."""
+    folders = [runner.samples_of(keep, kind) for keep in kept]
+    files = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if "__" in path.name]
+    target = BY_NAME[kind.partition(": ")[0]]
+    return not files or any(runner.fails_again(target, path) for path in files)
 
 
 if __name__ == "__main__":

@@ -216,11 +216,17 @@ def damageable(target: Target, case: Path) -> list[Path]:
     return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
 
 
+def samples_of(keep: Path, kind: str) -> Path:
+    """The folder of the samples of a failure, as `Result.failures` names it."""
+    target, _, what = kind.partition(": ")
+    safe = "".join(c if c.isalnum() else "_" for c in what)[:80]
+    return keep / f"{target}__{safe}"
+
+
 def _keep_sample(keep: Path | None, target: Target, failure: Failure, path: Path, data: bytes, folder: Path) -> None:
     if keep is None:
         return
-    safe = "".join(c if c.isalnum() else "_" for c in failure.kind)[:80]
-    place = keep / f"{target.name}__{safe}"
+    place = samples_of(keep, f"{target.name}: {failure.kind}")
     place.mkdir(parents=True, exist_ok=True)
     if len(list(place.iterdir())) < 2 * SAMPLES:
         name = f"{os.getpid()}_{time.monotonic_ns() % 10**9}"
@@ -268,13 +274,36 @@ def _changed_file(child: _Child, base: Path) -> Path | None:
 
 
 def again(target: Target, sample: Path) -> None:
-    """Read one kept sample, with the whole stack trace: `TIME__case@path` is put where it was."""
+    """Read one kept sample, with the whole stack trace."""
     with tempfile.TemporaryDirectory(dir=memory_folder()) as temporary:
         folder = Path(temporary) / target.name
         folder.mkdir()
         target.make(folder)
-        path = folder / sample.name.partition("__")[2].replace("@", os.sep)
-        path.write_bytes(sample.read_bytes())
-        targets.CHANGED[:] = [path]
-        case = next((c for c in cases(folder) if path.is_relative_to(c)), folder)
-        print(target.read(case), file=sys.stderr)
+        print(target.read(_put_back(sample, folder)), file=sys.stderr)
+
+
+def fails_again(target: Target, sample: Path) -> bool:
+    """Whether a kept sample is a failure today, by all rules, in a process of its own."""
+    with tempfile.TemporaryDirectory(dir=memory_folder()) as temporary:
+        folder = Path(temporary) / target.name
+        make_cases(Path(temporary), [target])
+        pid = os.fork()
+        if not pid:
+            try:
+                _quiet(Path(temporary) / "log")
+                signal.alarm(round(STUCK_SECONDS))
+                guard = Guard(folder, target.may_write)
+                guard.limit_memory()
+                case = _put_back(sample, folder)
+                os._exit(guard.run(lambda: target.read(case), folder) is not None)
+            finally:
+                os._exit(1)
+        return os.waitpid(pid, 0)[1] != 0
+
+
+def _put_back(sample: Path, folder: Path) -> Path:
+    """`TIME__case@path` to where it was. The case that it belongs to."""
+    path = folder / sample.name.partition("__")[2].replace("@", os.sep)
+    path.write_bytes(sample.read_bytes())
+    targets.CHANGED[:] = [path]
+    return next((c for c in cases(folder) if path.is_relative_to(c)), folder)
