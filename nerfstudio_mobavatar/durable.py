@@ -91,8 +91,9 @@ def staging(folder: Path) -> Iterator[Path]:
     place = folder if folder.is_dir() else folder.parent
     place.mkdir(parents=True, exist_ok=True)
     prefix = f".{folder.name}-unfinished-"
-    for left in place.glob(f"{glob.escape(prefix)}*"):
-        _remove_if_left(left)
+    for beside in (folder.parent, folder):  # a new folder's lies beside it, also once the folder is there
+        for left in beside.glob(f"{glob.escape(prefix)}*"):
+            _remove_if_left(left)
     with tempfile.TemporaryDirectory(dir=place, prefix=prefix, ignore_cleanup_errors=True) as temporary:
         handle = os.open(temporary, os.O_RDONLY)
         try:

@@ -105,6 +105,27 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     assert (tmp_path / "page" / "index.html").read_text() == "whole"
 
 
+RENAMED = """
+import os, pathlib, signal, sys
+from nerfstudio_mobavatar import durable
+page = pathlib.Path(sys.argv[1])
+durable.sync_folder = lambda folder: os.kill(os.getpid(), signal.SIGKILL) if page.exists() else None
+with durable.staging(page) as new:
+    (new / "index.html").write_text("whole")
+"""
+
+
+def test_what_a_process_left_that_was_killed_once_the_folder_was_there_is_removed(tmp_path) -> None:
+    """It lies beside the folder, where the next one, which finds a folder, has no need to write."""
+    page = tmp_path / "page"
+    done = subprocess.run([sys.executable, "-c", RENAMED, str(page)])
+    assert done.returncode == -signal.SIGKILL and content(page) == {"index.html": b"whole"}
+    assert [*tmp_path.glob(".page-unfinished-*")]
+    with durable.staging(page):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["page"]
+
+
 def test_unfinished_checkpoints_never_look_like_the_newest_to_nerfstudio(tmp_path) -> None:
     """Its tools take this of every name in the folder for a step."""
     seen = []
