@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from nerfstudio_mobavatar.capture import CaptureError
-from tests.fuzz import guard, runner
+from tests.fuzz import guard, guided, runner
 from tests.fuzz.__main__ import is_open
 from tests.fuzz.targets import BY_NAME, TARGETS, Target
 
@@ -171,3 +171,16 @@ def test_a_kept_file_tells_whether_its_failure_is_open(tmp_path: Path, monkeypat
     for text in ("three", "two"):
         sample.write_text(text)
         assert is_open(kind, kept) == (text == "two")
+
+
+def test_fuzzing_guided_by_coverage_finds_and_keeps_what_fails(tmp_path: Path) -> None:
+    pytest.importorskip("atheris", reason="needs atheris")
+
+    def read(folder: Path) -> None:
+        if (folder / "a.txt").read_bytes() != b"one":
+            raise ValueError("not one")
+
+    found = guided.run_each([Target("bad", make, read), Target("good", make, fine)], 50, 1, tmp_path)
+    assert found.executions == {"bad": 50, "good": 50}
+    (kind,) = found.failures
+    assert kind.startswith("bad: ValueError") and list(runner.samples_of(tmp_path, kind).glob("*__a.txt"))

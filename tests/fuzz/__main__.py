@@ -5,7 +5,7 @@ python -m tests.fuzz make DIR                  sound files, for --sound DIR on a
 python -m tests.fuzz record RESULT.json ... --kept DIR ...    the sum of runs with --result, and which of the kept files
                                                fail today, into tests/bench/results/reliability.json
 python -m tests.fuzz again READER FILE         one kept file, with its stack trace
-python -m tests.fuzz guided READER --runs N    guided by coverage (needs atheris)
+python -m tests.fuzz guided --runs 10000 --keep DIR    guided by coverage (needs atheris), runs of each reader
 """
 
 import argparse
@@ -45,7 +45,8 @@ def main() -> None:
     again.add_argument("reader", choices=BY_NAME)
     again.add_argument("file", type=Path)
     guided = commands.add_parser("guided")
-    guided.add_argument("reader", choices=BY_NAME)
+    guided.add_argument("--readers", nargs="*", default=[], help="all but whole captures where none is named")
+    guided.add_argument("--keep", type=Path, required=True, help="folder for files that fail, and logs")
     guided.add_argument("--runs", type=int, default=10_000)
     guided.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -56,9 +57,7 @@ def main() -> None:
     elif args.command == "make":
         runner.make_cases(args.folder, TARGETS)
     elif args.command == "guided":
-        from tests.fuzz import guided as module
-
-        module.run(BY_NAME[args.reader], args.runs, args.seed)
+        _guided(args)
     else:
         _run(args)
 
@@ -84,6 +83,24 @@ def _run(args: argparse.Namespace) -> None:
     else:
         _record([values], [args.keep] if args.keep else [])
     sys.exit(bool(found.failures))
+
+
+def _guided(args: argparse.Namespace) -> None:
+    from tests.fuzz import guided
+
+    chosen = [t for t in TARGETS if (t.name in args.readers if args.readers else not t.name.startswith("capture_"))]
+    found = guided.run_each(chosen, args.runs, args.seed, args.keep)
+    for kind, known in sorted(found.failures.items()):
+        print(f"FAIL {known['count']:>6} x {kind}: {known['text'][:300]}")
+    values = {
+        "executions": dict(sorted(found.executions.items())),
+        "executions_total": sum(found.executions.values()),
+        "found": len(found.failures),
+        "open": sum(is_open(kind, [args.keep]) for kind in found.failures),
+        "device": device_name("cpu"),
+        "command": f"python -m tests.fuzz guided --runs {args.runs} --seed {args.seed} --keep DIR",
+    }
+    write("reliability", {"fuzz_guided": values})
 
 
 def _record(results: list[dict[str, Any]], kept: list[Path]) -> None:

@@ -3,6 +3,8 @@
 The input is a byte that chooses the file, and the file. libFuzzer's own mutations alternate with those of `mutate.py`.
 """
 
+import json
+import os
 import random
 import sys
 import tempfile
@@ -10,14 +12,40 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz import runner, targets
-from tests.fuzz.guard import Guard
+from tests.fuzz.guard import Failure, Guard
 from tests.fuzz.targets import Target
 
 MODULES = ("nerfstudio_mobavatar",)
 
 
-def run(target: Target, runs: int, seed: int) -> None:
-    """Damages until `runs` executions are done, then prints what failed and ends the process."""
+def run_each(chosen: list[Target], runs: int, seed: int, keep: Path) -> runner.Result:
+    """Each reader in a process of its own, which libFuzzer ends. What it prints is in `keep`/READER.log."""
+    total = runner.Result()
+    keep.mkdir(parents=True, exist_ok=True)
+    for target in chosen:
+        answer, log = keep / f"{target.name}.json", keep / f"{target.name}.log"
+        answer.unlink(missing_ok=True)
+        sys.stdout.flush()
+        pid = os.fork()
+        if not pid:
+            try:
+                runner._quiet(log)
+                run(target, runs, seed, keep, answer)
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(pid, 0)
+        found = json.loads(answer.read_text()) if answer.is_file() else {"executions": 0, "failures": {}}
+        total.executions[target.name] += found["executions"]
+        total.failures |= found["failures"]
+        if status or found["executions"] < runs:
+            text = log.read_text(errors="replace")[-2000:]
+            total.fail(target.name, Failure(f"ended early with status {status}", text))
+        print(f"{target.name:<28}{found['executions']:>9}  {len(found['failures'])} kinds of failures", flush=True)
+    return total
+
+
+def run(target: Target, runs: int, seed: int, keep: Path, answer: Path) -> None:
+    """Damages until `runs` executions are done, writes into `answer` what it counted, and ends the process."""
     import atheris as library
 
     atheris: Any = library  # it has no types
@@ -49,11 +77,10 @@ def run(target: Target, runs: int, seed: int) -> None:
         result.executions[target.name] += 1
         if failure is not None:
             result.fail(target.name, failure)
-            print(f"FAIL {target.name}: {failure.kind}: {failure.text}", file=sys.stderr)
-        if result.executions[target.name] % 1000 == 0 or result.executions[target.name] >= runs:
-            print(
-                f"{target.name} {result.executions[target.name]} executions, {len(result.failures)} kinds of failures"
-            )
+            runner._keep_sample(keep, target, failure, path, data[1:], folder)
+        done = result.executions[target.name]
+        if done % 500 == 0 or done >= runs:
+            answer.write_text(json.dumps({"executions": done, "failures": result.failures}))
 
     def change(data: bytes, most: int, number: int) -> bytes:
         rng = random.Random(number)
@@ -71,6 +98,7 @@ def run(target: Target, runs: int, seed: int) -> None:
         "-max_len=1000000",
         "-timeout=120",
         "-rss_limit_mb=0",
+        "-verbosity=0",
         str(corpus),
     ]
     atheris.Setup(options, one, custom_mutator=change)
