@@ -55,7 +55,8 @@ class LossConfig(SavedConfig):
     smoothness_weight: float = 0.1
     """Weight of the difference between neighbouring node displacements."""
     mask_weight: float = 0.0
-    """Weight of the mean difference between the avatar's opacity and the mask: against holes, leaks and floaters."""
+    """Weight of the mean difference between the avatar's opacity and the mask, for exact masks (0.5 gains 0.2 dB);
+    automatic ones are better without (docs/quality.md)."""
     edge_band_px: int = 0
     """Pixels on either side of the mask's edge that do not count; for automatic masks (mmlphuman uses 5 at 2K)."""
 
