@@ -1,13 +1,16 @@
 """A browser's hands on the avatar in nerfstudio's viewer, while it trains: real Chromium, real viser server."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from nerfstudio.viewer.utils import get_camera
 from playwright.sync_api import Browser, Page
 from scipy.spatial.transform import Rotation
+from viser import _messages
 
 from nerfstudio_mobavatar.model import opencv_cameras
 from nerfstudio_mobavatar.motion import pose_json
@@ -15,8 +18,9 @@ from nerfstudio_mobavatar.motion.joint_names import INDEX
 from nerfstudio_mobavatar.posing.edit import degrees_of, turned
 from nerfstudio_mobavatar.posing.ik import LIMBS, world_joints
 from nerfstudio_mobavatar.posing.limits import conjugate, multiply, quaternion, rotation_vector
+from nerfstudio_mobavatar.viewer import views
 from nerfstudio_mobavatar.viewer.session import GESTURE_SECONDS, same
-from nerfstudio_mobavatar.viewer.skeleton import VISER_PER_METRE
+from nerfstudio_mobavatar.viewer.skeleton import ROOT, VISER_PER_METRE
 from nerfstudio_mobavatar.web_export.export import write_bundle
 from nerfstudio_mobavatar.web_export.quality import Precisely
 
@@ -36,6 +40,7 @@ from .viewer_training import (
     training,
     wait,
 )  # fmt: skip
+from .viser_tab import Tab
 
 RING_M = 0.65 * 2.5 / VISER_PER_METRE
 """Radius of the rings that viser's page draws for a gizmo of scale 2.5."""
@@ -120,6 +125,98 @@ def test_two_tabs_see_the_same_and_a_closed_one_does_no_harm(running: Running, t
     fill(tab, "left elbow y", -60)
     wait(lambda: abs(angle(running) + 60) < 0.1, "the first tab's slider")
     wait(lambda: running.steps[-1] > step + 2, "the training to go on")
+
+
+def test_every_output_gives_a_picture_of_its_own(running: Running, tab: Page):
+    """As a tab gets them; side by side with the plain one, too."""
+    control, panel = running.model.viewer_pose, running.viewer.control_panel
+    running.trainer.training_state, size = "paused", panel._max_res.value
+    panel._max_res.value = 128
+    watching = Tab(running.url)
+    wait(lambda: len(running.clients()) == 2, "the second tab")
+    try:
+        control.session.edit(lambda e: turned(e, INDEX["right_shoulder"], np.array([0.0, -0.6, 1.2])))
+        names = ("rgb", "accumulation", "depth", *views.NAMES)
+        assert set(panel._output_render.options) == set(names), "what the panel offers"
+        pictures = {name: pictured(running, watching, name) for name in names}
+        for name, picture in pictures.items():
+            assert picture.std() > 3, f"{name} is empty"
+            others = [other for other in names if other != name and np.array_equal(picture, pictures[other])]
+            assert not others, f"{name} looks like {others}"
+        panel._split.value, panel._split_output_render.value = True, "parts"
+        half = pictured(running, watching, "rgb")
+        middle = half.shape[1] // 2
+        assert np.array_equal(half[:, : middle - 2], pictures["rgb"][:, : middle - 2])
+        assert np.array_equal(half[:, middle + 2 :], pictures["parts"][:, middle + 2 :])
+    finally:
+        panel._split.value, panel._output_render.value, panel._max_res.value = False, "rgb", size
+        watching.close()
+        running.trainer.training_state = "training"
+    wait(lambda: len(running.clients()) == 1, "the second tab to go")
+
+
+def pictured(running: Running, watching: Tab, name: str) -> np.ndarray:
+    """The picture at rest that a tab gets of an output."""
+    running.viewer.control_panel._output_render.value = name
+    renderer = list(running.viewer.render_statemachines.values())[-1]
+    before = watching.pictures
+    running.viewer._trigger_rerender()
+    wait(lambda: watching.pictures > before and renderer._is_sharp and renderer.next_action is None, name)
+    last = b""
+    while last is not watching.picture:
+        last = watching.picture
+        time.sleep(0.3)
+    return cv2.imdecode(np.frombuffer(last, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def test_another_shape_is_tried_and_taken_back(running: Running, tab: Page):
+    shape = running.model.viewer_pose.shape
+    tab.get_by_role("tab", name="Shape").click()
+    fill(tab, "Shape 1", 2)
+    wait(lambda: shape.values[0] == 2, "the first coefficient")
+    fill(tab, "Shape 2", -1)
+    wait(lambda: shape.values[1] == -1, "the second one")
+    assert shape.avatar() is not running.model.avatar
+    for button, expected in (
+        ("Undo", (2, 0)),
+        ("Undo", (0, 0)),
+        ("Redo", (2, 0)),
+        ("Captured", (0, 0)),
+        ("Undo", (2, 0)),
+    ):
+        tab.get_by_role("button", name=f"{button} shape").click()
+        wait(lambda expected=expected: tuple(shape.values[:2]) == expected, f"{button}: {expected}")
+        tab.wait_for_timeout(400)  # the sliders' answers are nobody's doing
+        assert tuple(shape.values[:2]) == expected
+    tab.get_by_role("button", name="Captured shape").click()
+    wait(lambda: shape.avatar() is running.model.avatar, "the captured shape")
+
+
+def test_a_storm_of_moves_ends_where_the_last_one_was(running: Running, tab: Page):
+    """As fast as a socket takes them: what is drawn is less, nothing queues up, and the last move is seen."""
+    control, name = running.model.viewer_pose, "left_hand"
+    wrist, up = joints(running)[LIMBS[name].end], np.array([0.0, 1.0, 0.0])
+    machine = next(iter(running.viewer.render_statemachines.values()))
+    edits, drawn, edit, draw = [], [], running.session.edit, machine._drawn
+    running.session.edit = lambda *about: edits.append(1) or edit(*about)
+    machine._drawn = lambda *about: drawn.append(running.session.shown) or draw(*about)
+    storm = Tab(running.url)
+    try:
+        wait(lambda: len(running.clients()) == 2, "the second tab")
+        moves = 300
+        for i in range(moves):
+            x, y, z = (float(v) for v in VISER_PER_METRE * (wrist + 0.15 * (i + 1) / moves * up))
+            storm.send(_messages.TransformControlsUpdateMessage(f"{ROOT}/drag_{name}", (1.0, 0.0, 0.0, 0.0), (x, y, z)))
+        rises = lambda: (joints(running)[LIMBS[name].end] - wrist)[1]  # noqa: E731
+        wait(lambda: abs(rises() - 0.15) < 2e-3, "the last move")
+        wait(lambda: machine._is_sharp and machine.next_action is None, "the picture of the last move")
+        assert drawn[-1] is running.session.shown and len(edits) <= moves and len(drawn) <= len(edits) + 3
+        assert not control.skeleton_scene._moves and not control.skeleton_scene._is_moving
+        assert running.viewer.viser_server._websock_server._thread_executor._work_queue.qsize() == 0
+    finally:
+        running.session.edit, machine._drawn = edit, draw
+        storm.close()
+    wait(lambda: len(running.clients()) == 1, "the second tab to go")
 
 
 def seen_expression(running: Running, i: int) -> float:

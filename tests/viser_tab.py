@@ -32,6 +32,8 @@ class Tab:
     pictures: int = 0
     moves: list[tuple[float, ...]] = dataclasses.field(default_factory=list)
     arrived: list[tuple[int, float]] = dataclasses.field(default_factory=list)
+    picture: bytes = b""
+    """The file that came last."""
 
     def __post_init__(self) -> None:
         self._socket = connect(self.url.replace("http", "ws", 1), max_size=HUGE, compression=None)
@@ -72,6 +74,7 @@ class Tab:
                 for message in msgspec.msgpack.decode(bytes(window) if isinstance(window, bytes) else window.encode()):
                     if message["type"] == "BackgroundImageMessage":
                         self.pictures += 1
+                        self.picture = message["rgb_bytes"]
                         self.arrived.append((zlib.crc32(message["rgb_bytes"]), time.monotonic()))
         except ConnectionClosed:
             return

@@ -7,6 +7,7 @@ Chromium with the mouse, and writes docs/pose/*.webp.
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -36,10 +37,18 @@ class Shots:
     """WebP's, 0 to 100."""
     minutes: float = 30.0
     """Most time for the training."""
+    parts: tuple[Literal["viewer", "page"], ...] = ("viewer", "page")
+    """nerfstudio's viewer with its training, and the exported sample."""
 
     def main(self) -> None:
         """Train, pose, shoot; then the exported sample."""
         self.out.mkdir(parents=True, exist_ok=True)
+        if "viewer" in self.parts:
+            self._train()
+        if "page" in self.parts:
+            self._page()
+
+    def _train(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             data = make_mini_capture(Path(folder) / "demo" / "mini", width=144, height=192, frames=12)
             with (
@@ -50,6 +59,8 @@ class Shots:
                 wait(lambda: len(running.steps) > self.steps + 20, "the training", 60 * self.minutes)
                 self._viewer(running, page)
                 page.context.close()
+
+    def _page(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             site = sample_page(Path(folder), 'target-fps="1" max-pixel-ratio="0.8"')
             with browser() as chrome, serve(site) as url, avatar_page(chrome, url, 900, 600) as tab:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -23,6 +24,8 @@ CURL_DEG: dict[str, tuple[float, float, float]] = {
 }
 """Bend of a finger's three joints in a fist."""
 HISTORY_LENGTH = 200
+
+T = TypeVar("T")
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "head": ("neck", "head"),
@@ -126,20 +129,20 @@ def degrees_of(edited: EditedPose, joint: int) -> Float[ndarray, " 3"]:
 
 
 @dataclass
-class History:
+class History(Generic[T]):
     """Undo and redo. A drag is one step however many moves it has: a state recorded with the same `gesture` as the
     newest one replaces it."""
 
-    now: EditedPose
-    _past: list[EditedPose] = field(default_factory=list)
-    _future: list[EditedPose] = field(default_factory=list)
+    now: T
+    _past: list[T] = field(default_factory=list)
+    _future: list[T] = field(default_factory=list)
     _gesture: object = None
 
-    def record(self, pose: EditedPose, gesture: object = None) -> None:
+    def record(self, state: T, gesture: object = None) -> None:
         """A new state; what was undone is gone."""
         if gesture is None or gesture != self._gesture:
             self._past = [*self._past[-HISTORY_LENGTH + 1 :], self.now]
-        self.now, self._future, self._gesture = pose, [], gesture
+        self.now, self._future, self._gesture = state, [], gesture
 
     def undo(self) -> bool:
         """One step back; False where there is none."""
@@ -149,7 +152,7 @@ class History:
         """One step forward again; False where there is none."""
         return self._step(self._future, self._past)
 
-    def _step(self, source: list[EditedPose], other: list[EditedPose]) -> bool:
+    def _step(self, source: list[T], other: list[T]) -> bool:
         if not source:
             return False
         other.append(self.now)

@@ -26,7 +26,7 @@ from nerfstudio_mobavatar.trained_poses import TOLERANCE
 
 from . import files
 from .player import MotionPlayer
-from .shape import RANGE
+from .shape_tab import ShapeTab
 from .views import stage_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Panel:
     """Handles of the panel, and what they do to the session."""
 
     def __init__(self, control: "PoseControl", viewer: Viewer) -> None:
-        self._control, self._session, self._gui = control, control.session, viewer.viser_server.gui
+        self.control, self._session, self.gui = control, control.session, viewer.viser_server.gui
         self._server, self._viewer = viewer.viser_server, viewer
         self._settling: threading.Timer | None = None
         self._sliders: list[tuple[Any, Callable[[EditedPose], float]]] = []
@@ -50,16 +50,16 @@ class Panel:
         """By slider: values that tabs have not answered yet, and when they were told."""
         self.player = MotionPlayer(self._session, lambda: bool(self._server.get_clients()), self._played)
         # above nerfstudio's own tabs, below its line of numbers
-        with self._gui.add_folder("Avatar", order=viewer.stats_markdown.order + 0.5):
-            self.status = self._gui.add_markdown("")
-            tabs = self._gui.add_tab_group()
+        with self.gui.add_folder("Avatar", order=viewer.stats_markdown.order + 0.5):
+            self.status = self.gui.add_markdown("")
+            tabs = self.gui.add_tab_group()
         with tabs.add_tab("Pose"):
             self._pose_tab()
         with tabs.add_tab("Face, hands"):
             self._hands_and_face_tab()
         if len(control.shape.values):
             with tabs.add_tab("Shape"):
-                self._shape_tab()
+                ShapeTab(self)
         with tabs.add_tab("Motion"):
             self._motion_tab()
         with tabs.add_tab("Files"):
@@ -93,7 +93,7 @@ class Panel:
     # --- tabs -------------------------------------------------------------------------------------------------------
 
     def _pose_tab(self) -> None:
-        gui = self._gui
+        gui = self.gui
         self._slider_lock = threading.RLock()
         # not a group of buttons: viser 0.2.7 does not tell when the same one is pressed again
         for name in ("Undo", "Redo", "Mirror", "Rest"):
@@ -107,13 +107,13 @@ class Panel:
         self._joint = INDEX["left_elbow"]
         self.group = gui.add_dropdown("Part", tuple(edit.GROUPS), initial_value="left arm")
         self.joint = gui.add_dropdown("Joint", edit.GROUPS["left arm"], initial_value="left_elbow")
-        self.group.on_update(self._by_hand(self._group_chosen))
-        self.joint.on_update(self._by_hand(lambda: self._control._select(INDEX[self.joint.value])))
+        self.group.on_update(self.by_hand(self._group_chosen))
+        self.joint.on_update(self.by_hand(lambda: self.control._select(INDEX[self.joint.value])))
         self._angles_folder = gui.add_folder("Angles (degrees)")
         self._angle_handles: list[Any] = []
         self._joint_sliders()
-        self._copy_row = gui.add_number("Frame to copy", 0, min=0, max=len(self._control.model.capture.frames) - 1)
-        gui.add_button("Look at the person").on_click(lambda event: self._control.look(event.client))
+        self._copy_row = gui.add_number("Frame to copy", 0, min=0, max=len(self.control.model.capture.frames) - 1)
+        gui.add_button("Look at the person").on_click(lambda event: self.control.look(event.client))
         gui.add_button("Copy pose from frame").on_click(lambda _: self._stop_and(self._copy_frame))
 
     def _hands_and_face_tab(self) -> None:
@@ -121,14 +121,14 @@ class Panel:
             self._slider(
                 f"Curl {side}", (0.0, 1.0, 0.01),
                 lambda e, side=side: float(
-                    np.mean([edit.curl_of(self._control.skeleton(), e, side, f) for f in edit.FINGERS])
+                    np.mean([edit.curl_of(self.control.skeleton(), e, side, f) for f in edit.FINGERS])
                 ),
-                lambda e, v, side=side: edit.curled(self._control.skeleton(), e, side, v),
+                lambda e, v, side=side: edit.curled(self.control.skeleton(), e, side, v),
             )  # fmt: skip
         self._angle_slider("Jaw", ("jaw",), 0)
         self._angle_slider("Eyes up and down", ("left_eye", "right_eye"), 0)
         self._angle_slider("Eyes left and right", ("left_eye", "right_eye"), 1)
-        with self._gui.add_folder("Expression"):
+        with self.gui.add_folder("Expression"):
             for i, (low, high) in enumerate(self._expression_ranges()):
                 self._slider(
                     f"Expression {i + 1}", (low, high, 0.05),
@@ -137,28 +137,13 @@ class Panel:
 
     def _expression_ranges(self) -> list[tuple[float, float]]:
         """As far as training goes, zero included, in whole tenths: beyond it the avatar makes no new faces."""
-        model = self._control.model
+        model = self.control.model
         seen = model.get_buffer("fit_expression")[model.get_buffer("train_rows")].cpu().numpy().astype(np.float64)
         low, high = np.floor(10 * seen.min(0)) / 10, np.ceil(10 * seen.max(0)) / 10
         return [(min(0.0, float(a)), max(0.1, float(b))) for a, b in zip(low, high)]
 
-    def _shape_tab(self) -> None:
-        gui, shape = self._gui, self._control.shape
-        gui.add_markdown("Differences from the captured body. To look at: training, files and exports keep its shape.")
-        sliders = [gui.add_slider(f"Shape {i + 1}", -RANGE, RANGE, 0.1, 0.0) for i in range(len(shape.values))]
-        moved = self._by_hand(lambda: self._control.set_shape(np.array([float(s.value) for s in sliders])))
-
-        def captured() -> None:
-            for slider in sliders:
-                slider.value = 0.0
-            self._control.set_shape(np.zeros(len(sliders)))
-
-        for slider in sliders:
-            slider.on_update(moved)
-        gui.add_button("Captured shape", color="gray").on_click(lambda _: captured())
-
     def _motion_tab(self) -> None:
-        gui, frames = self._gui, len(self._control.model.capture.frames)
+        gui, frames = self.gui, len(self.control.model.capture.frames)
         self.source = gui.add_markdown("")
         self._first = gui.add_number("First frame", 0, min=0, max=frames - 1)
         self._last = gui.add_number("Last frame", frames - 1, min=0, max=frames - 1)
@@ -185,7 +170,7 @@ class Panel:
         self._take_frames()
 
     def _files_tab(self) -> None:
-        gui = self._gui
+        gui = self.gui
         self.path = gui.add_text("Pose file", "avatar.pose.json", hint="A path on the machine that trains")
         gui.add_button("Save pose").on_click(lambda event: self._guarded(event.client, self.save))
         gui.add_button("Load pose").on_click(lambda event: self._guarded(event.client, self._load_pose_path))
@@ -200,16 +185,16 @@ class Panel:
         )
 
     def _look_tab(self) -> None:
-        gui = self._gui
+        gui = self.gui
         gui.add_markdown("Parts, nodes, correctives and more: *Output type* in the tab *Control*.")
         follow = "clicked last"
-        camera = gui.add_dropdown("Compare with", (follow, *self._control.capture_cameras()))
+        camera = gui.add_dropdown("Compare with", (follow, *self.control.capture_cameras()))
 
         def chosen() -> None:
-            self._control.camera = None if camera.value == follow else camera.value
-            self._control.rerender()
+            self.control.camera = None if camera.value == follow else camera.value
+            self.control.rerender()
 
-        camera.on_update(self._by_hand(chosen))
+        camera.on_update(self.by_hand(chosen))
 
     # --- sliders ----------------------------------------------------------------------------------------------------
 
@@ -220,9 +205,9 @@ class Panel:
         """A slider that shows `read` of the pose and writes into it."""
         low, high, step = span
         now = round(float(np.clip(read(self._session.now()), low, high)), 2)
-        handle = self._gui.add_slider(label, low, high, step, now)
+        handle = self.gui.add_slider(label, low, high, step, now)
         edited = lambda: self._session.edit(lambda e: write(e, float(handle.value)), ("slider", label))  # noqa: E731
-        handle.on_update(self._by_hand(lambda: None if self._is_echo(handle) else self._stop_and(edited)))
+        handle.on_update(self.by_hand(lambda: None if self.is_echo(handle) else self._stop_and(edited)))
         with self._slider_lock:
             self._sliders.append((handle, read))
         return handle
@@ -261,7 +246,7 @@ class Panel:
             for handle, read in self._sliders:
                 value = float(read(edited))
                 if abs(value - float(handle.value)) > 0.006:
-                    self._tell(handle, round(value, 2))
+                    self.tell(handle, round(value, 2))
         self._say_status()
 
     # --- actions ----------------------------------------------------------------------------------------------------
@@ -269,7 +254,7 @@ class Panel:
     def save(self) -> None:
         """Write the pose that is shown to the path in the panel."""
         path = Path(self.path.value).expanduser()
-        files.save_pose(path, self._session.now(), self._control.skeleton())
+        files.save_pose(path, self._session.now(), self.control.skeleton())
 
     def take(self, motion: Motion, what: str) -> None:
         """Give the player another motion."""
@@ -278,18 +263,18 @@ class Panel:
         if self.scrub is not None:
             self.scrub.remove()
         with self._scrub_folder:
-            self.scrub = scrub = self._gui.add_slider("Frame of motion", 0, max(len(motion) - 1, 1), 1, 0)
-        scrub.on_update(self._by_hand(lambda: None if self._is_echo(scrub) else self.player.seek(int(scrub.value))))
+            self.scrub = scrub = self.gui.add_slider("Frame of motion", 0, max(len(motion) - 1, 1), 1, 0)
+        scrub.on_update(self.by_hand(lambda: None if self.is_echo(scrub) else self.player.seek(int(scrub.value))))
 
     def _take_frames(self) -> None:
         first, last = sorted((int(self._first.value), int(self._last.value)))
-        rows = [self._control.frame_pose(row) for row in range(first, last + 1)]
+        rows = [self.control.frame_pose(row) for row in range(first, last + 1)]
         arrays = [np.stack([getattr(r, key) for r in rows]) for key in ("pose", "transl", "expression")]
-        fps = self._control.model.capture.fps
+        fps = self.control.model.capture.fps
         self.take(Motion(*arrays, fps=fps, up="y"), f"Training frames {first} to {last}")
 
     def _load(self, path: Path) -> Motion:
-        control = self._control
+        control = self.control
         return files.load_motion(path, control.skeleton(), control.model.capture.up, control.hand_mean)
 
     def _load_motion_path(self) -> None:
@@ -312,7 +297,7 @@ class Panel:
     def _send(self, client: viser.ClientHandle | None) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "avatar.pose.json"
-            files.save_pose(path, self._session.now(), self._control.skeleton())
+            files.save_pose(path, self._session.now(), self.control.skeleton())
             if client is not None:
                 client.send_file_download(path.name, path.read_bytes())
 
@@ -340,23 +325,23 @@ class Panel:
 
     def _copy_frame(self) -> None:
         row = int(self._copy_row.value)
-        self._session.edit(lambda _: self._control.frame_pose(row))
+        self._session.edit(lambda _: self.control.frame_pose(row))
 
     def _group_chosen(self) -> None:
         self.joint.options = edit.GROUPS[self.group.value]
-        self._control._select(INDEX[edit.GROUPS[self.group.value][0]])
+        self.control._select(INDEX[edit.GROUPS[self.group.value][0]])
 
     def _show_skeleton(self) -> None:
         if self.bones.value or self.drag.value:
             # the bones lie inside the body, which would hide them
             self._viewer.control_panel._layer_depth.value = False
-        self._control.skeleton_scene.show(self.bones.value, self.drag.value)
+        self.control.skeleton_scene.show(self.bones.value, self.drag.value)
         if self.bones.value:
-            self._control.skeleton_scene.select(self._joint)
+            self.control.skeleton_scene.select(self._joint)
 
     def _played(self, row: int) -> None:
         if self.scrub is not None and int(self.scrub.value) != row:
-            self._tell(self.scrub, row)
+            self.tell(self.scrub, row)
 
     def _follow_pelvis(self) -> None:
         if not self.pin.value:
@@ -364,18 +349,18 @@ class Panel:
         at = self._pelvis_now()
         before, self._pelvis = self._pelvis, at
         if before is not None and not np.allclose(before, at, atol=1e-5):
-            self._control.move_cameras(at - before)
+            self.control.move_cameras(at - before)
 
     def _pelvis_now(self) -> np.ndarray:
         edited = self._session.now()
-        return world_joints(self._control.skeleton(), edited.pose, edited.transl)[1][0]
+        return world_joints(self.control.skeleton(), edited.pose, edited.transl)[1][0]
 
     def _say_status(self) -> None:
-        state = self._control.training_state()
+        state = self.control.training_state()
         model, losses = state["model"], state["losses"]
         by_hand = self._session.shown is not None
         lines = [
-            "**Posed by hand**" if by_hand else f"Frame {self._control.frame_row()}",
+            "**Posed by hand**" if by_hand else f"Frame {self.control.frame_row()}",
             f"Step {model.step:,}, {stage_of(model)}",
             self._beyond() if by_hand else "",
             ", ".join(f"{name} {value:.4f}" for name, value in losses.items()),
@@ -387,9 +372,9 @@ class Panel:
 
     def _beyond(self) -> str:
         """Regions of the body whose pose is unlike any of training, in words."""
-        now, like = self._session.now(), self._control.model.get_buffer("fit_pose")
+        now, like = self._session.now(), self.control.model.get_buffer("fit_pose")
         given = (torch.from_numpy(x).to(like) for x in (now.pose, now.expression))
-        distance = self._control.model.pose_distance(*given)
+        distance = self.control.model.pose_distance(*given)
         far = sorted(((d, name) for name, d in distance.items() if d > TOLERANCE), reverse=True)
         found = ", ".join(f"{name} {np.degrees(d):.0f}°" for d, name in far)
         return f"Beyond training: {found}" if found else "Within what training saw"
@@ -399,14 +384,14 @@ class Panel:
             if self._server.get_clients():
                 self._say_status()
 
-    def _tell(self, handle: Any, value: float | int) -> None:
+    def tell(self, handle: Any, value: float | int) -> None:
         """Set a slider. Every tab answers with the same value, later: that is no hand's doing."""
         moment = time.monotonic()
         with self._slider_lock:
             self._told.setdefault(id(handle), []).extend([(value, moment)] * len(self._server.get_clients()))
         handle.value = value
 
-    def _is_echo(self, handle: Any) -> bool:
+    def is_echo(self, handle: Any) -> bool:
         """Whether a value is a tab's answer. A motion sets its slider faster than tabs answer: older values count."""
         since = time.monotonic() - ECHO_SECONDS
         with self._slider_lock:
@@ -417,7 +402,7 @@ class Panel:
             self._told[id(handle)] = waiting
         return found is not None
 
-    def _by_hand(self, action: Callable[[], Any]) -> Callable[[viser.GuiEvent], None]:
+    def by_hand(self, action: Callable[[], Any]) -> Callable[[viser.GuiEvent], None]:
         """A callback for what a browser did, not for what the server set."""
 
         def callback(event: viser.GuiEvent) -> None:

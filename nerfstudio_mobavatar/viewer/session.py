@@ -62,7 +62,7 @@ class PoseSession:
                 self._history.record(before)  # frames were followed in between: undo comes back to this one
                 self._last = (None, 0.0, self._presses)
             assert self._history is not None
-            self._history.record(after, self._gesture(handle) if gesture is None else gesture)
+            self._history.record(after, self.gesture(handle) if gesture is None else gesture)
             self._shown = after
         self._tell()
 
@@ -106,7 +106,12 @@ class PoseSession:
         self._tell()
         return True
 
-    def _gesture(self, handle: object) -> object:
+    def gesture(self, handle: object) -> object:
+        """Names what a move of `handle` belongs to: the same as the one before it where both are one step of undo."""
+        with self._lock:
+            return self._gesture_of(handle)
+
+    def _gesture_of(self, handle: object) -> object:
         if handle is None:
             self._last = (None, 0.0, self._presses)
             return None

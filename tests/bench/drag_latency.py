@@ -18,6 +18,7 @@ from viser import _messages
 from nerfstudio_mobavatar.posing.edit import EditedPose
 from nerfstudio_mobavatar.posing.ik import Skeleton
 from nerfstudio_mobavatar.viewer import skeleton as scene
+from nerfstudio_mobavatar.viewer.renderer import Renderer
 from nerfstudio_mobavatar.viewer.session import same
 from nerfstudio_mobavatar.viewer.skeleton import VISER_PER_METRE
 
@@ -115,7 +116,8 @@ class Latencies:
 
     def watch(self, machine: Any) -> None:
         """Note the pictures that a tab's renderer draws."""
-        draw, socket = machine._drawn, machine.client.scene._websock_interface
+        name = "_drawn" if isinstance(machine, Renderer) else "_render_img"  # ours, nerfstudio's
+        draw, socket = getattr(machine, name), machine.client.scene._websock_interface
         queue = socket.queue_message
 
         def timed_draw(*about: Any) -> Any:
@@ -133,7 +135,8 @@ class Latencies:
                     self._pictures.append(Picture(pose, start, drawn, time.monotonic(), checksum, height))
             queue(message)
 
-        machine._drawn, socket.queue_message = timed_draw, timed_queue
+        setattr(machine, name, timed_draw)
+        socket.queue_message = timed_queue
 
     def take(self, tab: TabProcess) -> list[list[float]]:
         """Of every move since the last call: seconds when it left, its edit began and ended, its picture was begun,

@@ -7,8 +7,8 @@ package (tests/viser_tab.py); there is no browser.
 `train_slowdown_share`: steps a second with a connected tab and nobody dragging, against the training without a
 viewer; the median over the rounds. `drag_rerender_ms_gpu`: from a gizmo's message leaving the tab to the arrival there
 of the first picture of that pose or a later one; 95 of 100 moves of a wrist at 30 a second are faster, in bursts with
-rests between, while it trains; `_idle`: with training paused. `drag_part_ms_*`: median and 95th percentile of the
-parts of the way, see `drag_latency.PARTS`.
+rests between, while it trains; `_idle`: with training paused; `_nerfstudio`: with nerfstudio's renderer in the place of
+ours. `drag_part_ms_*`: median and 95th percentile of the parts of the way, see `drag_latency.PARTS`.
 `ik_error_mm_p99`, `drags_fuzzed`: the Python definition alone. Reachable targets anywhere in the range of a limb, and
 dragged moves of which none may flip a joint, wrap a number or leave a range.
 """
@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 import tyro
+from nerfstudio.viewer.render_state_machine import RenderStateMachine
 
 from nerfstudio_mobavatar import configs
 from nerfstudio_mobavatar.demo.capture import DemoData
@@ -36,6 +37,7 @@ from nerfstudio_mobavatar.posing.limits import (
     rotation_vector,
     widened,
 )
+from nerfstudio_mobavatar.viewer import control as control_module
 from nerfstudio_mobavatar.viewer.skeleton import ROOT, VISER_PER_METRE
 from tests.bench.common import command_line, device_name, write
 from tests.bench.drag_latency import PARTS, Latencies, TabProcess
@@ -239,12 +241,16 @@ class Bench:
         url = f"http://127.0.0.1:{viewer.viser_server.get_port()}"
         figures = self._slowdown(plain, seen, url)
         plain.stop()
-        figures |= self._drags(seen, url)
-        seen.stop()
-        viewer.viser_server.stop()
+        latencies = Latencies(model.viewer_pose)
+        for key in ("", "_idle"):
+            figures |= self._drags(seen, url, latencies, key, self.bursts)
         about = {"viewer_device": device_name(self.device), "viewer_command": command_line(), "viewer_vgg": vgg}
         about |= {"viewer_gaussians": model.avatar.config.num_gaussians, "viewer_resolution_px": self.resolution}
         write("pose", figures | about)
+        control_module.Renderer = lambda viewer, client: RenderStateMachine(viewer, VISER_PER_METRE, client)  # pyright: ignore
+        write("pose", self._drags(seen, url, latencies, "_nerfstudio", self.bursts // 2))
+        seen.stop()
+        viewer.viser_server.stop()
 
     def _slowdown(self, plain: Running, seen: Running, url: str) -> dict[str, Any]:
         rates: dict[str, list[float]] = {"without": [], "closed": [], "watched": []}
@@ -285,28 +291,30 @@ class Bench:
         while seen.trainer.viewer_state.render_statemachines and time.monotonic() < end:
             time.sleep(0.05)
 
-    def _drags(self, seen: Running, url: str) -> dict[str, Any]:
-        control, viewer = seen.trainer.pipeline.model.viewer_pose, seen.trainer.viewer_state
-        latencies, tab = Latencies(control), self._open(seen, url)
-        latencies.watch(next(iter(viewer.render_statemachines.values())))
-        result: dict[str, Any] = {}
-        for key, training in (("", True), ("_idle", False)):
-            seen.go(training)
-            time.sleep(2.0)
-            self._burst(control, tab, latencies)
-            rows = np.array([row for _ in range(self.bursts) for row in self._burst(control, tab, latencies)])
-            ms = 1e3 * (rows[:, 6] - rows[:, 0])
-            where = "gpu" if self.device == "cuda" else "cpu"
-            result |= {
-                f"drag_rerender_ms_{where}{key}": round(float(np.percentile(ms, 95)), 1),
-                f"drag_rerender_ms_median{key}": round(float(np.median(ms)), 1),
-                f"drag_rerender_ms_max{key}": round(float(ms.max()), 1),
-                f"drag_picture_height_px{key}": int(np.median(rows[:, 7])),
-                f"drag_moves{key}": len(ms),
-            }
-            for part, spent in zip(PARTS, 1e3 * np.diff(rows[:, :7], axis=1).T):
-                result[f"drag_part_ms_{part}{key}"] = [round(float(np.percentile(spent, q)), 1) for q in (50, 95)]
-        tab.close()
+    def _drags(self, seen: Running, url: str, latencies: Latencies, key: str, bursts: int) -> dict[str, Any]:
+        """In a tab of its own."""
+        tab = self._open(seen, url)
+        latencies.watch(next(iter(seen.trainer.viewer_state.render_statemachines.values())))
+        seen.go(key != "_idle")
+        time.sleep(2.0)
+        result = self._dragged(seen, tab, latencies, key, bursts)
+        self._close(seen, tab)
+        return result
+
+    def _dragged(self, seen: Running, tab: TabProcess, latencies: Latencies, key: str, bursts: int) -> dict[str, Any]:
+        control, where = seen.trainer.pipeline.model.viewer_pose, "gpu" if self.device == "cuda" else "cpu"
+        self._burst(control, tab, latencies)
+        rows = np.array([row for _ in range(bursts) for row in self._burst(control, tab, latencies)])
+        ms = 1e3 * (rows[:, 6] - rows[:, 0])
+        result: dict[str, Any] = {
+            f"drag_rerender_ms_{where}{key}": round(float(np.percentile(ms, 95)), 1),
+            f"drag_rerender_ms_median{key}": round(float(np.median(ms)), 1),
+            f"drag_rerender_ms_max{key}": round(float(ms.max()), 1),
+            f"drag_picture_height_px{key}": int(np.median(rows[:, 7])),
+            f"drag_moves{key}": len(ms),
+        }
+        for part, spent in zip(PARTS, 1e3 * np.diff(rows[:, :7], axis=1).T):
+            result[f"drag_part_ms_{part}{key}"] = [round(float(np.percentile(spent, q)), 1) for q in (50, 95)]
         return result
 
     def _burst(self, control: Any, tab: TabProcess, latencies: Latencies) -> list[list[float]]:
