@@ -15,7 +15,7 @@ from viser import _messages
 from nerfstudio_mobavatar.model import opencv_cameras
 from nerfstudio_mobavatar.motion import pose_json
 from nerfstudio_mobavatar.motion.joint_names import INDEX
-from nerfstudio_mobavatar.posing.edit import degrees_of, turned
+from nerfstudio_mobavatar.posing.edit import degrees_of, mirrored, turned
 from nerfstudio_mobavatar.posing.ik import LIMBS, world_joints
 from nerfstudio_mobavatar.posing.limits import conjugate, multiply, quaternion, rotation_vector
 from nerfstudio_mobavatar.viewer import views
@@ -165,7 +165,7 @@ def pictured(running: Running, watching: Tab, name: str) -> np.ndarray:
     last = b""
     while last is not watching.picture:
         last = watching.picture
-        time.sleep(0.3)
+        time.sleep(0.1)
     return cv2.imdecode(np.frombuffer(last, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
 
 
@@ -190,6 +190,29 @@ def test_another_shape_is_tried_and_taken_back(running: Running, tab: Page):
         assert tuple(shape.values[:2]) == expected
     tab.get_by_role("button", name="Captured shape").click()
     wait(lambda: shape.avatar() is running.model.avatar, "the captured shape")
+
+
+def test_frames_are_copied_mirrored_and_scrubbed(running: Running, tab: Page):
+    control, session, fit = running.model.viewer_pose, running.session, running.model.get_buffer("fit_pose")
+    player = control.panel.player
+    tab.get_by_role("tab", name="Pose", exact=True).click()
+    fill(tab, "Frame to copy", 2)
+    wait(lambda: control.panel._copy_row.value == 2, "the frame's number")
+    tab.get_by_role("button", name="Copy pose from frame").click()
+    wait(lambda: np.abs(session.now().pose - fit[2].numpy()).max() < 1e-6, "the frame's pose")
+    tab.get_by_role("button", name="Mirror", exact=True).click()
+    wait(lambda: same(session.now(), mirrored(control.frame_pose(2))), "the mirrored pose")
+    tab.get_by_role("tab", name="Motion").click()
+    fill(tab, "Frame of motion", 3)
+    wait(lambda: player.row == 3 and np.abs(session.now().pose - fit[3].numpy()).max() < 1e-6, "the third frame")
+    fill(tab, "Speed", 2.5)
+    tab.get_by_role("checkbox", name="Loop").uncheck()
+    wait(lambda: player.speed == 2.5 and not player.loop, "speed and loop")
+    tab.get_by_role("button", name="Play", exact=True).click()
+    wait(lambda: not player.playing and player.row == len(fit) - 1, "the motion to end at its last frame")
+    text = control.panel.status.content
+    assert "Posed by hand" in text and "stage 2" in text and "l1" in text and "kept" in text, text
+    tab.get_by_text("stage 2: fine-tuning after pruning").wait_for()
 
 
 def test_a_storm_of_moves_ends_where_the_last_one_was(running: Running, tab: Page):

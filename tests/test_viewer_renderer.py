@@ -39,6 +39,7 @@ class Model:
         self.training, self.shown, self.failing = True, 0, False
         self.free, self.drawing = threading.Event(), threading.Event()
         self.drawn: list[tuple[int, int]] = []
+        self.cameras: list[float] = []
         self.traced: list[bool] = []
         self.free.set()
 
@@ -60,6 +61,7 @@ class Model:
             assert time.monotonic() < end
             time.sleep(0.001)
         self.drawn.append((shown, height))
+        self.cameras.append(camera.fov)
         grey = torch.full((height, width, 1), shown / 255)
         return {"rgb": grey.expand(-1, -1, 3), "accumulation": grey, "depth": grey}
 
@@ -73,7 +75,9 @@ class Camera(SimpleNamespace):
 def start(monkeypatch: pytest.MonkeyPatch):
     """Makes a renderer that runs, its model, and the messages that its tab is sent."""
     monkeypatch.setattr(renderer, "REST_SECONDS", 0.05)
-    monkeypatch.setattr(renderer, "get_camera", lambda state, height, width: Camera(height=height, width=width))
+    monkeypatch.setattr(
+        renderer, "get_camera", lambda state, height, width: Camera(height=height, width=width, fov=state.fov)
+    )
     started: list[Renderer] = []
 
     def make(kind: str = "cuda") -> tuple[Renderer, Model, list[Any]]:
@@ -115,8 +119,8 @@ def bare(kind: type, **attributes: Any) -> Any:
     return made
 
 
-def state() -> CameraState:
-    return CameraState(fov=0.7, aspect=1.0, c2w=torch.eye(4)[:3], camera_type=CameraType.PERSPECTIVE)
+def state(fov: float = 0.7) -> CameraState:
+    return CameraState(fov=fov, aspect=1.0, c2w=torch.eye(4)[:3], camera_type=CameraType.PERSPECTIVE)
 
 
 def until(condition: Any, what: str) -> None:
@@ -142,7 +146,7 @@ def test_of_many_moves_the_newest_is_drawn_and_none_queues_up(start) -> None:
     model.drawn.clear()
     for shown in range(1, 101):
         model.shown = shown
-        made.action(RenderAction("move", state()))
+        made.action(RenderAction("move", state(0.7 + shown / 1000)))
         if shown == 1:
             assert model.drawing.wait(SECONDS)
     assert model.drawn == []
@@ -150,6 +154,7 @@ def test_of_many_moves_the_newest_is_drawn_and_none_queues_up(start) -> None:
     until(lambda: any(shown == 100 for shown, _ in model.drawn), "the last pose")
     at_rest(made)
     assert [shown for shown, _ in model.drawn][:2] == [1, 100], "one that was begun, then the newest"
+    assert model.cameras[-len(model.drawn) :][:2] == [0.7 + 1 / 1000, 0.7 + 100 / 1000], "and its camera"
     assert model.drawn[-1] == (100, MOST) and len(model.drawn) <= 4 and grey(sent[-1]) == 100
 
 
@@ -276,7 +281,9 @@ def test_moves_of_a_handle_do_not_queue_up(monkeypatch: pytest.MonkeyPatch) -> N
         until(lambda: len(edits) == 1, "the first move")
         last = wrist + np.array([-0.1, 0.1, 0.1])
         for share in np.linspace(0.1, 1.0, 50):
-            move("left_hand", wrist + share * (last - wrist)).join(SECONDS)
+            left = move("left_hand", wrist + share * (last - wrist))
+            left.join(SECONDS)
+            assert not left.is_alive(), "it leaves its move to the thread that is at it"
         move("pelvis", body.rest[0]).join(SECONDS)  # another handle's is not lost
         free.set()
         first.join(SECONDS)

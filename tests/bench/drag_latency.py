@@ -128,7 +128,8 @@ class Latencies:
             return outputs
 
         def timed_queue(message: Any) -> None:
-            if isinstance(message, _messages.BackgroundImageMessage):
+            # one may have been drawn before this watch began
+            if isinstance(message, _messages.BackgroundImageMessage) and hasattr(self._here, "picture"):
                 (pose, start), (drawn, height) = self._here.drawn, self._here.picture
                 checksum = zlib.crc32(message.rgb_bytes)
                 with self._lock:
