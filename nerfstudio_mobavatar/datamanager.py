@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import cv2
@@ -30,6 +31,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from nerfstudio_mobavatar.capture import CaptureError
+from nerfstudio_mobavatar.cutouts import CutOutStore, scratch_folder
 from nerfstudio_mobavatar.dataparsers.base import nerfstudio_pose
 from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
 from nerfstudio_mobavatar.images import UndistortMaps, load_image, load_matte
@@ -44,6 +46,10 @@ MOST_UNREADABLE = 0.05
 FORK = "fork" if sys.platform == "linux" else None
 """How loading processes start. In the processes that nerfstudio starts, one for each GPU, the default is "spawn" there,
 too: each loading process would import nerfstudio anew, for half a minute."""
+NO_SCRATCH = (
+    "Pictures are decoded at every visit: there is no disk for what is cut out of them (--scratch-dir), or the loading "
+    "processes of this system cannot share it."
+)
 LAST_STEP = 2**40
 """The stream of steps has no end of its own; the trainer stops."""
 
@@ -151,6 +157,12 @@ class AvatarDataManagerConfig(SavedConfig, FullImageDatamanagerConfig):
     the ranks, at most 12."""
     prefetch_steps: int = 2
     """Steps each worker loads ahead; `num_workers * prefetch_steps` steps of crops are in memory at most."""
+    scratch_gb: float = 64.0
+    """Space for what is cut out of the pictures when they are first shown, so that none is decoded twice: 1 to 3 MB for
+    each of 3 megapixels. At most half of what is free on that disk is taken; the ranks share it. 0: decode always."""
+    scratch_dir: Path | None = None
+    """Folder for it, on a fast local disk. None: that of temporary files (TMPDIR), or /var/tmp where that is memory.
+    The space is free again when training ends, however it ends."""
     worker_timeout: float = 120.0
     """Seconds after which a step that does not arrive is an error."""
 
@@ -179,7 +191,8 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         self.rank = torch.distributed.get_rank() if distributed else local_rank
         self._steps: Iterator[dict[str, Any]] | None = None
-        self._next_step = 0
+        self._next_step: int | None = None
+        self._told_full = False
         self._rays_per_batch: int | None = None
         self.last_shown = Shown(-1, 0, ())
         """What the last training step looked at."""
@@ -214,6 +227,29 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         )
         return StepDataset(sampler, metadata["images"], metadata["views"], self.config.crop_margin)
 
+    def _make_store(self) -> CutOutStore | None:
+        """Where cut-outs are kept. Raises `CaptureError` where the chosen folder cannot be used."""
+        if self.config.scratch_gb <= 0:
+            return None
+        folder = scratch_folder(self.config.scratch_dir)
+        if folder is None:
+            CONSOLE.print(NO_SCRATCH, markup=False)
+            return None
+        most = int(self.config.scratch_gb * 2**30 / self.world_size)
+        try:
+            store = CutOutStore(folder, len(self.step_dataset.images), most)
+        except OSError as error:
+            raise CaptureError(
+                f"{folder}: expected a folder that takes files, found: {error}. Choose another one with --scratch-dir, "
+                "or do without: --scratch-gb 0"
+            ) from error
+        room = min(most, store.least_free) / 2**30
+        CONSOLE.print(
+            f"What is cut out of pictures is kept in {folder} while training runs, up to {room:.0f} GB (--scratch-gb)",
+            markup=False,
+        )
+        return store
+
     @cached_property
     def _train_poses(self) -> Tensor:
         """Nerfstudio camera-to-world of every camera of the capture, [c,3,4] on the CPU."""
@@ -230,6 +266,8 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
     def _start(self, step: int) -> None:
         """(Re)start the stream at a step; workers of an earlier stream end."""
         self._steps = None
+        if self._next_step is None:
+            self.step_dataset.store = self._make_store()
         workers = self.num_workers()
         loader = DataLoader(
             self.step_dataset,
@@ -255,6 +293,7 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         self._next_step = step + 1
         self.train_count += 1
         self._report_unreadable(step, sample["unreadable"])
+        self._report_full()
         count, height, width = sample["image"].shape[:3]
         self._rays_per_batch = count * height * width
         self.last_shown = Shown(step, int(sample["pose_row"]), tuple(sample["camera"].tolist()))
@@ -281,6 +320,18 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
             raise CaptureError(
                 f"{len(self.unreadable)} of {len(self.train_dataset)} training pictures cannot be read, among them: "
                 f"{next(iter(self.unreadable.values()))} Check the disk, and the capture with `mobavatar doctor`."
+            )
+
+    def _report_full(self) -> None:
+        """Say once where cut-outs of the rest of the pictures will not be kept."""
+        store = self.step_dataset.store
+        if store is not None and store.is_full and not self._told_full:
+            self._told_full = True
+            CONSOLE.print(
+                f"There is no more room for what is cut out of pictures: {store.num_kept()} of {store.pictures} are "
+                f"kept ({store.used_bytes() / 2**30:.1f} GB), the others are decoded at every visit. More room: "
+                "--scratch-gb, --scratch-dir",
+                markup=False,
             )
 
     def describe_trouble(self) -> str | None:

@@ -237,15 +237,19 @@ def person_box(matte: UInt8[ndarray, "h w"], margin: int, threshold: int = PERSO
 
     An empty matte (the person is out of this picture) gives an empty box at the picture's centre.
     """
-    height, width = matte.shape
     xs, ys = (np.flatnonzero(matte.max(axis) >= threshold) for axis in (0, 1))
-    if len(xs) == 0:
+    tight = Box(int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1) if len(xs) else Box(0, 0, 0, 0)
+    return widened(tight, margin, (matte.shape[1], matte.shape[0]))
+
+
+def widened(box: Box, margin: int, size: tuple[int, int]) -> Box:
+    """The box `margin` pixels wider each way, inside a picture of `size` (width, height); an empty one is put at the
+    picture's centre and stays empty."""
+    width, height = size
+    if box.width == 0:
         return Box(width // 2, height // 2, width // 2, height // 2)
     return Box(
-        max(int(xs[0]) - margin, 0),
-        max(int(ys[0]) - margin, 0),
-        min(int(xs[-1]) + 1 + margin, width),
-        min(int(ys[-1]) + 1 + margin, height),
+        max(box.x0 - margin, 0), max(box.y0 - margin, 0), min(box.x1 + margin, width), min(box.y1 + margin, height)
     )
 
 

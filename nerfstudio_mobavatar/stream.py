@@ -4,7 +4,9 @@ Nothing here keeps state between steps, so a run resumed at step `s` sees what t
 rank computes its own share without talking to the others. No nerfstudio here: worker processes stay light.
 """
 
-from collections.abc import Callable, Sequence
+import ctypes
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,17 +20,19 @@ from torch.utils.data import Dataset
 
 from nerfstudio_mobavatar import losses
 from nerfstudio_mobavatar.capture import CaptureError, CaptureImage
+from nerfstudio_mobavatar.cutouts import CutOut, CutOutStore, load_cutout
 from nerfstudio_mobavatar.images import (
     Box,
     CameraView,
     UndistortMaps,
     crop_intrinsics,
-    load_image,
-    load_matte,
-    person_box,
     place_window,
     shared_window,
+    widened,
 )
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of glibc's malloc.h."""
 
 
 @lru_cache(maxsize=8)
@@ -75,18 +79,26 @@ class StepSampler:
 class StepDataset(Dataset):
     """`dataset[step]` is that step's training data: crops of one window size, uint8.
 
-    Keys: `image` [b,h,w,3], `mask` [b,h,w,1] (0 background .. 255 person), `K` [b,3,3] float32 of the crops, `camera`
-    [b], `image_idx` [b], `person_box` [b,4] (`losses.person_boxes`; int64), `pose_row` (int), `unreadable`: index of
-    each picture that was left out -> why.
+    Keys: `image` [b,h,w,3] (0 where the mask is: training has a background of its own), `mask` [b,h,w,1] (0 background
+    .. 255 person), `K` [b,3,3] float32 of the crops, `camera` [b], `image_idx` [b], `person_box` [b,4]
+    (`losses.person_boxes`; int64), `pose_row` (int), `unreadable`: index of each picture that was left out -> why.
+
+    Pictures that `store` has are not decoded again.
     """
 
     def __init__(
-        self, sampler: StepSampler, images: Sequence[CaptureImage], views: Sequence[CameraView], crop_margin: int
+        self,
+        sampler: StepSampler,
+        images: Sequence[CaptureImage],
+        views: Sequence[CameraView],
+        crop_margin: int,
+        store: CutOutStore | None = None,
     ):
         self.sampler = sampler
         self.images = images
         self.views = views
         self.crop_margin = crop_margin
+        self.store = store
         self._maps = UndistortMaps()
 
     def __getitem__(self, step: int) -> dict[str, Any]:
@@ -109,31 +121,25 @@ class StepDataset(Dataset):
     def _crops(self, indices: list[int], unreadable: dict[int, str]) -> dict[str, Any]:
         """The sample of these pictures. Those that cannot be read are added to `unreadable`: it is of no use then."""
 
-        def read(index: int, load: Callable[..., ndarray], *arguments: Any) -> ndarray:
+        cutouts: list[CutOut] = []
+        for index in indices:
             try:
-                return load(*arguments)
+                cutouts.append(self._cutout(index))
             except CaptureError as error:
                 unreadable[index] = str(error)
-                return np.zeros(1, np.uint8)
-
+        if len(cutouts) < len(indices):
+            return {}
         images = [self.images[i] for i in indices]
         views = [self.views[image.camera] for image in images]
-        mattes = [
-            read(i, load_matte, image.mask_path, view, self._maps) for i, image, view in zip(indices, images, views)
-        ]
-        if unreadable.keys() & set(indices):
-            return {}
-        boxes = [person_box(matte, self.crop_margin) for matte in mattes]
         sizes = [(view.width, view.height) for view in views]
+        boxes = [widened(cutout.person, self.crop_margin, size) for cutout, size in zip(cutouts, sizes)]
         width, height = shared_window(boxes, sizes)
         rgb = np.empty((len(images), height, width, 3), np.uint8)
         mask = np.empty((len(images), height, width, 1), np.uint8)
         K = np.empty((len(images), 3, 3), np.float32)
-        for k, (image, view) in enumerate(zip(images, views)):
+        for k, view in enumerate(views):
             x0, y0 = place_window(boxes[k], (width, height), sizes[k])
-            window = Box(x0, y0, x0 + width, y0 + height)
-            rgb[k] = read(indices[k], load_image, image.image_path, view, self._maps, window)
-            mask[k, ..., 0] = mattes[k][y0 : window.y1, x0 : window.x1]
+            cutouts[k].paste(Box(x0, y0, x0 + width, y0 + height), rgb[k], mask[k, ..., 0])
             K[k] = crop_intrinsics(view.K, x0, y0)
         return {
             "image": torch.from_numpy(rgb),
@@ -145,9 +151,27 @@ class StepDataset(Dataset):
             "pose_row": images[0].frame,
         }
 
+    def _cutout(self, index: int) -> CutOut:
+        image = self.images[index]
+
+        def load() -> CutOut:
+            return load_cutout(image, self.views[image.camera], self._maps)
+
+        return load() if self.store is None else self.store.get(index, load)
+
 
 def init_worker(worker_id: int) -> None:
     """One thread per worker process: the workers are the parallelism."""
     del worker_id
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep what is freed: pictures come and go in every step, and to take their memory from the
+    system anew each time is a fifth of the time that loading takes. Only glibc has to be told."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for option in M_TRIM_THRESHOLD, M_MMAP_THRESHOLD:
+            mallopt(option, 2**30)

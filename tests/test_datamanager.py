@@ -105,8 +105,9 @@ def test_crops_are_the_full_frames_at_the_place_their_cameras_say(sound: Path) -
             x0, y0 = round(float(full.cx - cameras.cx[k])), round(float(full.cy - cameras.cy[k]))
             assert (float(full.cx) - x0, float(full.cy) - y0) == (float(cameras.cx[k]), float(cameras.cy[k]))
             height, width = batch["image"].shape[1:3]
-            for key in ("image", "mask"):
-                torch.testing.assert_close(batch[key][k], data[key][y0 : y0 + height, x0 : x0 + width])
+            image, mask = (data[key][y0 : y0 + height, x0 : x0 + width] for key in ("image", "mask"))
+            torch.testing.assert_close(batch["mask"][k], mask)
+            torch.testing.assert_close(batch["image"][k], torch.where(mask > 0, image, 0))
             assert (batch["mask"][k] >= 128).sum() == (data["mask"] >= 128).sum(), "the person is cut off"
             torch.testing.assert_close(cameras.camera_to_worlds[k], full.camera_to_worlds)
             torch.testing.assert_close(cameras.fx[k], full.fx)
@@ -203,8 +204,8 @@ def test_a_picture_that_cannot_be_read_is_left_out_named_once_and_counted(
 
 def test_a_pose_without_a_readable_picture_gives_way_to_the_next(sound: Path, tmp_path: Path, monkeypatch) -> None:
     folder = Path(shutil.copytree(sound, tmp_path / "capture"))
+    whole = [manager(folder).next_train(step)[1]["image_idx"].tolist() for step in range(5)]
     dm = manager(folder)
-    whole = [dm.next_train(step)[1]["image_idx"].tolist() for step in range(5)]
     for index in whole[2]:
         damage(folder, dm, index, "image")
     with pytest.raises(CaptureError, match=r"3 of 30 training pictures cannot be read, among them: .*cam\d"):
