@@ -182,14 +182,18 @@ class CutOutStore:
         return int(np.count_nonzero(self._places))
 
 
+def processes_share() -> bool:
+    """Whether loading processes are forks, which share open files and memory with the one that starts them."""
+    return (multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]) == "fork"
+
+
 def scratch_folder(chosen: Path | None) -> Path | None:
     """Where to keep cut-outs: the folder that was chosen, else that of temporary files or /var/tmp, whichever is on a
     disk and not in memory; None where there is none, or where loading processes cannot share files.
 
     Raises `CaptureError` where a chosen one cannot be used.
     """
-    method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
-    if fcntl is None or method != "fork":
+    if fcntl is None or not processes_share():
         return None
     if chosen is None:
         places = (Path(tempfile.gettempdir()), Path("/var/tmp"))

@@ -20,21 +20,19 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.configs.dataparser_configs import AnnotatedDataParserUnion
 from nerfstudio.data.datamanagers.full_images_datamanager import FullImageDatamanager, FullImageDatamanagerConfig
-from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
-from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from nerfstudio_mobavatar.capture import CaptureError
-from nerfstudio_mobavatar.cutouts import CutOutStore, scratch_folder
+from nerfstudio_mobavatar.cutouts import CutOutStore, processes_share, scratch_folder
 from nerfstudio_mobavatar.dataparsers.base import nerfstudio_pose
 from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
-from nerfstudio_mobavatar.images import UndistortMaps, load_image, load_matte
+from nerfstudio_mobavatar.full_pictures import AvatarDataset, LazyEvalLoader
+from nerfstudio_mobavatar.handover import ThroughSlots, unchanged
 from nerfstudio_mobavatar.saved_config import SavedConfig
 from nerfstudio_mobavatar.step_watch import Shown
 from nerfstudio_mobavatar.stream import StepDataset, StepSampler, init_worker
@@ -67,76 +65,6 @@ def _signal_kept() -> Iterator[None]:
             signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
 
 
-class AvatarDataset(InputDataset):
-    """Full pictures in nerfstudio's shape, each read from disk when it is asked for.
-
-    Images are RGB, masks the matte, both undistorted and scaled. `dataset[i]` holds floats in 0..1 (what the viewer's
-    thumbnails and `ns-render dataset` expect), `get_data(i, "uint8")` bytes.
-    """
-
-    def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0):
-        # Not super().__init__: it deep-copies the metadata, which is the whole capture, and rescales the cameras.
-        Dataset.__init__(self)
-        if scale_factor != 1.0:
-            raise CaptureError(
-                f"camera_res_scale_factor is {scale_factor}; expected 1.0. Use the dataparser's --image-scale instead."
-            )
-        self._dataparser_outputs = dataparser_outputs
-        self.scale_factor = scale_factor
-        self.scene_box = dataparser_outputs.scene_box
-        self.metadata = dataparser_outputs.metadata
-        self.cameras = dataparser_outputs.cameras
-        self.mask_color = None
-        # A list of its own: the manager removes entries, and the base class has one list for all instances.
-        self.exclude_batch_keys_from_device = ["image", "mask"]
-        self._maps = UndistortMaps()
-
-    def get_numpy_image(self, image_idx: int) -> UInt8[np.ndarray, "h w 3"]:
-        """Picture number `image_idx`. Raises `CaptureError` naming the file if it is wrong."""
-        image = self.metadata["images"][image_idx]
-        return load_image(image.image_path, self.metadata["views"][image.camera], self._maps)
-
-    def get_matte(self, image_idx: int) -> UInt8[np.ndarray, "h w"]:
-        """Matte number `image_idx`, 0 background .. 255 person. Raises `CaptureError` naming the file."""
-        image = self.metadata["images"][image_idx]
-        return load_matte(image.mask_path, self.metadata["views"][image.camera], self._maps)
-
-    def get_data(self, image_idx: int, image_type: Literal["uint8", "float32"] = "float32") -> dict[str, Any]:
-        """`image` [h,w,3] and `mask` [h,w,1] of the asked type, `image_idx`, `pose_row` and `split_tag`."""
-        data = {
-            "image": torch.from_numpy(self.get_numpy_image(image_idx)),
-            "mask": torch.from_numpy(self.get_matte(image_idx))[..., None],
-        }
-        if image_type == "float32":
-            data = {key: value.float() / 255.0 for key, value in data.items()}
-        return {
-            **data,
-            "image_idx": image_idx,
-            "pose_row": self.metadata["images"][image_idx].frame,
-            "split_tag": self.metadata["split_tags"][image_idx],
-        }
-
-
-class LazyEvalLoader:
-    """(camera, batch) of every evaluation picture in order, loaded while iterating; can be iterated again."""
-
-    def __init__(self, dataset: AvatarDataset, device: torch.device | str):
-        self._dataset = dataset
-        self._device = device
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __iter__(self) -> Iterator[tuple[Cameras, dict[str, Any]]]:
-        return (self.get(i) for i in range(len(self)))
-
-    def get(self, image_idx: int) -> tuple[Cameras, dict[str, Any]]:
-        """One full frame: `Cameras` of shape [1] and its uint8 batch, on the device."""
-        camera = self._dataset.cameras[image_idx : image_idx + 1].to(self._device)
-        batch = self._dataset.get_data(image_idx, "uint8")
-        return camera, {k: v.to(self._device) if isinstance(v, Tensor) else v for k, v in batch.items()}
-
-
 @dataclass
 class AvatarDataManagerConfig(SavedConfig, FullImageDatamanagerConfig):
     """Options of the streaming datamanager. Of the inherited ones only `data`, `dataparser` and
@@ -155,8 +83,8 @@ class AvatarDataManagerConfig(SavedConfig, FullImageDatamanagerConfig):
     num_workers: int | None = None
     """Loading processes per rank. 0: load in the training process. None: the CPU cores this process may use, shared by
     the ranks, at most 12."""
-    prefetch_steps: int = 2
-    """Steps each worker loads ahead; `num_workers * prefetch_steps` steps of crops are in memory at most."""
+    prefetch_steps: int = 1
+    """Steps each worker loads ahead; memory holds `num_workers * (prefetch_steps + 1)` steps of crops."""
     scratch_gb: float = 64.0
     """Space for what is cut out of the pictures when they are first shown, so that none is decoded twice: 1 to 3 MB for
     each of 3 megapixels. At most half of what is free on that disk is taken; the ranks share it. 0: decode always."""
@@ -193,6 +121,7 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         self._steps: Iterator[dict[str, Any]] | None = None
         self._next_step: int | None = None
         self._told_full = False
+        self._slots: ThroughSlots | None = None
         self._rays_per_batch: int | None = None
         self.last_shown = Shown(-1, 0, ())
         """What the last training step looked at."""
@@ -269,15 +198,20 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         if self._next_step is None:
             self.step_dataset.store = self._make_store()
         workers = self.num_workers()
+        self._close_slots()
+        dataset: Dataset[dict[str, Any]] = self.step_dataset
+        if workers and processes_share():
+            dataset = self._slots = ThroughSlots(dataset, workers, self.config.prefetch_steps, self._step_bytes())
         loader = DataLoader(
-            self.step_dataset,
+            dataset,
             batch_size=None,
+            collate_fn=unchanged,
             sampler=range(step, LAST_STEP),
             num_workers=workers,
             prefetch_factor=self.config.prefetch_steps if workers else None,
             timeout=self._poll_s() if workers else 0,
             multiprocessing_context=FORK if workers else None,
-            pin_memory=torch.device(self.device).type == "cuda",
+            pin_memory=torch.device(self.device).type == "cuda" and self._slots is None,
             worker_init_fn=init_worker,
             generator=torch.Generator(),  # else each start draws from the run's own random numbers
         )
@@ -285,11 +219,25 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
             self._steps = iter(loader)
         self._next_step = step
 
+    def _step_bytes(self) -> int:
+        """Most bytes that a step's pictures and mattes have."""
+        pixels = max(view.width * view.height for view in self.train_dataset.metadata["views"])
+        return 4 * pixels * self.config.cameras_per_step
+
+    def _close_slots(self) -> None:
+        if self._slots is not None:
+            self._slots.ring.close()
+        self._slots = None
+
     def next_train(self, step: int) -> tuple[Cameras, dict[str, Any]]:
         """The training data of `step`, whatever was asked for before."""
         if self._steps is None or step != self._next_step:
             self._start(step)
+        if self._slots is not None:
+            self._slots.ring.wait()  # taking a sample has its process go on
         sample = self._take(step)
+        if self._slots is not None:
+            sample = self._slots.receive(sample, torch.device(self.device))
         self._next_step = step + 1
         self.train_count += 1
         self._report_unreadable(step, sample["unreadable"])

@@ -12,7 +12,8 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineC
 from torch.nn.parallel import DistributedDataParallel
 
 from . import checkpoints
-from .datamanager import AvatarDataManager, LazyEvalLoader
+from .datamanager import AvatarDataManager
+from .full_pictures import LazyEvalLoader
 from .saved_config import SavedConfig
 
 

@@ -12,8 +12,10 @@ import yaml
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
-from nerfstudio.utils import comms
+from nerfstudio.utils import comms, writer
+from nerfstudio.utils.misc import step_check
 from nerfstudio.utils.rich_utils import CONSOLE
+from nerfstudio.utils.writer import EventName
 
 from . import checkpoints, durable
 from .capture import CaptureError
@@ -26,6 +28,9 @@ from .pipeline import MobavatarPipeline
 from .pruning import PruningReport
 from .saved_config import SavedConfig
 from .step_watch import StepWatch
+
+CLOCKS = {name.value for name in (EventName.ITER_TRAIN_TIME, EventName.TRAIN_RAYS_PER_SEC, EventName.ETA)}
+"""What nerfstudio logs in every step."""
 
 
 @dataclass
@@ -264,6 +269,13 @@ class MobavatarTrainer(Trainer):
             for line in self.watch.note(shown, self.optimizers.skipped, loss):
                 CONSOLE.print(line, markup=False)
         return result
+
+    def _update_viewer_state(self, step: int) -> None:
+        """nerfstudio's, after which it writes its clocks to the log, in every step; here they are when the losses are.
+        Each entry wakes a thread that takes Python's lock from the loop, which has kernels to launch."""
+        super()._update_viewer_state(step)
+        if not step_check(step, self.config.logging.steps_per_log, run_at_zero=True):
+            writer.EVENT_STORAGE[:] = [e for e in writer.EVENT_STORAGE if e["name"] not in CLOCKS]
 
     def _after_train(self) -> None:
         for line in [*self.watch.look(), self.watch.describe_outliers(), self.pipeline.datamanager.describe_trouble()]:

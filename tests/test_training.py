@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from nerfstudio.utils import writer
 from nerfstudio.utils.eval_utils import eval_setup
 
 from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
@@ -112,6 +113,15 @@ def test_eval_tools_load_the_run_and_keep_the_splits_apart(finished):
         assert 0.5 < metrics[f"{tag}/coverage"] <= 1 and 0 <= metrics[f"{tag}/holes"] < 0.5
         assert 0 <= metrics[f"{tag}/floaters"] <= metrics[f"{tag}/leak"] < 5
     assert metrics["novel_view/psnr"] > metrics["novel_view/psnr_crop"]  # white background flatters the full frame
+
+
+def test_clocks_are_logged_when_the_losses_are(finished, monkeypatch):
+    events = [{"name": name, "step": 0} for name in ("ETA (time)", "Train Iter (time)", "Train Rays / Sec", "Loss")]
+    for step, left in ((0, 4), (1, 1), (10, 4)):
+        monkeypatch.setattr(writer, "EVENT_STORAGE", list(events))
+        monkeypatch.setattr(finished.config.logging, "steps_per_log", 10)
+        finished._update_viewer_state(step)
+        assert writer.EVENT_STORAGE == events[4 - left :]
 
 
 def test_the_mask_term_is_a_term_where_it_has_a_weight(finished):

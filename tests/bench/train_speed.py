@@ -2,7 +2,8 @@
 
 A generated capture goes through nerfstudio's own training loop (`Trainer.train`, tensorboard on). Two figures: the
 step on whole pictures that are on the device already (4 cameras of one pose, every loss term), and the shipped
-preset's real step, data stream and crops included, with and without lens distortion. The weights of VGG16 cannot be
+preset's real step, data stream and crops included: while pictures are shown for the first time, and after, when what
+is cut out of them is kept; both with and without lens distortion. The weights of VGG16 cannot be
 had everywhere: where they are absent, random ones of the same shape are timed, and the file says so. Several GPUs:
 start it with torchrun.
 Merges into results/train_speed.json.
@@ -24,6 +25,7 @@ from typing import Any
 import psutil
 import torch
 import torch.distributed as dist
+from nerfstudio.utils import writer
 
 from nerfstudio_mobavatar import configs, losses
 from nerfstudio_mobavatar import model as model_module
@@ -31,8 +33,8 @@ from nerfstudio_mobavatar.demo.capture import DemoData
 from nerfstudio_mobavatar.pipeline import MobavatarPipeline
 from tests.bench.common import RESULTS, command_line, device_name, write
 
-WARM_UP = 20
-"""Steps before the clock starts: compilation, allocator, workers."""
+WARM_UP = 60
+"""Steps before the clock starts: compilation, allocator, workers, pinned memory."""
 
 
 def random_vgg(folder: Path) -> str:
@@ -65,6 +67,7 @@ def make_trainer(data: Path, output: Path, args: argparse.Namespace, whole_pictu
         manager.num_workers = args.workers
     model.warmup_fraction = model.perceptual_fraction = 0.0
     model.prune_fraction = 2.0
+    writer.EVENT_WRITERS.clear()  # those of the runs before, which nerfstudio would go on writing to
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     on_gpus = args.device == "cuda"  # nerfstudio's own wrapping is for GPUs only
     trainer = config.setup(local_rank=rank if on_gpus else 0, world_size=world if on_gpus else 1)
@@ -194,7 +197,8 @@ def busy_ms(trainer: Any, steps: range) -> tuple[float, dict[str, float]]:
 
 
 class HostMemory:
-    """Largest memory of this process and its workers (unique set size, GB), looked at twice a second."""
+    """Largest memory of this process and its workers (GB), looked at twice a second: their own, and what they share
+    once (proportional set size)."""
 
     def __enter__(self) -> "HostMemory":
         self.peak, self._stop = 0.0, threading.Event()
@@ -208,7 +212,7 @@ class HostMemory:
             used = 0
             for process in [own, *own.children(recursive=True)]:
                 try:
-                    used += process.memory_full_info().uss
+                    used += process.memory_full_info().pss
                 except psutil.Error:
                     continue
             self.peak = max(self.peak, used / 2**30)
@@ -242,15 +246,43 @@ def measure(data: Path, folder: Path, args: argparse.Namespace) -> dict[str, Any
     for lens in ("", "_with_lens_distortion") if args.stream else ():
         if lens:
             distort(data)
-        trainer = make_trainer(data, folder, args, False, WARM_UP + args.steps)
-        manager = trainer.pipeline.datamanager
-        with HostMemory() as host:
-            result[f"preset_real_step_ms{lens}"] = round(timed_training(trainer, clock, WARM_UP), 2)
-        result["peak_host_gb"] = max(result.get("peak_host_gb", 0.0), round(host.peak, 2))
-        result["loading_processes"] = manager.num_workers()
-        manager._steps = None
-        result[f"loading_processor_ms_a_step{lens}"] = loading_ms(manager)
-        del trainer, manager
+        for visits, scratch_gb in (("_first_visits", 0.0), ("", 20.0)):
+            real = real_step(data, folder, args, clock, scratch_gb)
+            result["peak_host_gb"] = max(result.get("peak_host_gb", 0.0), real.pop("peak_host_gb"))
+            result |= {f"{name}{visits}{lens}": value for name, value in real.items()}
+    return result
+
+
+def real_step(data: Path, folder: Path, args: argparse.Namespace, clock: Clock, scratch_gb: float) -> dict[str, Any]:
+    """The preset's step with its data stream; without scratch space every visit is a first one."""
+    trainer = make_trainer(data, folder, args, False, WARM_UP + args.steps)
+    manager, waits = trainer.pipeline.datamanager, []
+    manager.config.scratch_gb = scratch_gb
+    take = manager._take
+
+    def timed(step: int) -> Any:
+        started = time.perf_counter()
+        sample = take(step)
+        waits.append(1e3 * (time.perf_counter() - started))
+        return sample
+
+    manager._take = timed
+    result: dict[str, Any] = {}
+    with HostMemory() as host:
+        result["preset_real_step_ms"] = round(timed_training(trainer, clock, WARM_UP), 2)
+    result["peak_host_gb"] = round(host.peak, 2)
+    result["waits_for_data_ms"] = round(sum(waits[WARM_UP:]) / max(1, len(waits[WARM_UP:])), 2)
+    if clock.cuda and not dist.is_initialized():
+        more = WARM_UP + args.steps
+        busy = busy_ms(trainer, range(more, more + 20))[0]
+        result["preset_gpu_busy_share"] = round(min(1.0, busy / result["preset_real_step_ms"]), 3)
+    manager._steps = None
+    result["loading_processes"] = manager.num_workers()
+    result["loading_processor_ms_a_step"] = loading_ms(manager)
+    store = manager.step_dataset.store
+    if store is not None:
+        result["scratch_mb_a_picture"] = round(store.used_bytes() / max(1, store.num_kept()) / 1e6, 2)
+        result["pictures_kept_share"] = round(store.num_kept() / store.pictures, 3)
     return result
 
 
