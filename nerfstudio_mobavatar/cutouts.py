@@ -8,6 +8,7 @@ out; the rest is kept as it is, without loss, in a file that ends with the run.
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -139,10 +140,11 @@ class CutOutStore:
     def _read(self, place: int) -> bytes | None:
         file = self._file.fileno()
         try:
-            size = int(np.frombuffer(os.pread(file, 4, place), np.int32)[0])
-            return os.pread(file, size, place)
+            size = int.from_bytes(os.pread(file, 4, place), sys.byteorder)
+            record = os.pread(file, size, place)
         except OSError:  # a disk that fails; the capture itself is still there
             return None
+        return record if len(record) == size > 0 else None
 
     def _keep(self, index: int, record: UInt8[ndarray, " bytes"]) -> None:
         try:

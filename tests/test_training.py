@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 import torch
-from nerfstudio.utils import writer
 from nerfstudio.utils.eval_utils import eval_setup
 
 from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
 from nerfstudio_mobavatar.pruning import bytes_each
-from nerfstudio_mobavatar.trainer import MobavatarTrainer
+from nerfstudio_mobavatar.trainer import MobavatarTrainer, writer
 from tests.training_runs import (
     PRUNE_STEP,
     STEPS,

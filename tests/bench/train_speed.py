@@ -25,7 +25,6 @@ from typing import Any
 import psutil
 import torch
 import torch.distributed as dist
-from nerfstudio.utils import writer
 
 from nerfstudio_mobavatar import configs, losses
 from nerfstudio_mobavatar import model as model_module
@@ -67,6 +66,8 @@ def make_trainer(data: Path, output: Path, args: argparse.Namespace, whole_pictu
         manager.num_workers = args.workers
     model.warmup_fraction = model.perceptual_fraction = 0.0
     model.prune_fraction = 2.0
+    from nerfstudio.utils import writer  # not first: nerfstudio imports in circles
+
     writer.EVENT_WRITERS.clear()  # those of the runs before, which nerfstudio would go on writing to
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     on_gpus = args.device == "cuda"  # nerfstudio's own wrapping is for GPUs only
