@@ -5,7 +5,6 @@ every picture is shown dozens of times. Where the matte is 0 training sees its o
 out; the rest is kept as it is, without loss, in a file that ends with the run.
 """
 
-import multiprocessing
 import os
 import shutil
 import sys
@@ -185,8 +184,8 @@ class CutOutStore:
 
 
 def processes_share() -> bool:
-    """Whether loading processes are forks, which share open files and memory with the one that starts them."""
-    return (multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]) == "fork"
+    """Whether loading processes are forks here, which have open files and memory in common with who starts them."""
+    return sys.platform == "linux"
 
 
 def scratch_folder(chosen: Path | None) -> Path | None:

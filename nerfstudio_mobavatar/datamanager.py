@@ -8,7 +8,6 @@ for. nerfstudio's own `FullImageDatamanager` would hold every picture in memory;
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,7 +40,7 @@ MOST_RESTARTS = 3
 """Of the loading processes for one step."""
 MOST_UNREADABLE = 0.05
 """Share of the training pictures; of more that cannot be read the disk is ill, and training ends."""
-FORK = "fork" if sys.platform == "linux" else None
+FORK = "fork" if processes_share() else None
 """How loading processes start. In the processes that nerfstudio starts, one for each GPU, the default is "spawn" there,
 too: each loading process would import nerfstudio anew, for half a minute."""
 NO_SCRATCH = (

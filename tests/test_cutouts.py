@@ -200,5 +200,5 @@ def test_where_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(cutouts.psutil, "disk_partitions", lambda all: [Mount(*m) for m in mounts])
     assert scratch_folder(None) == Path("/var/tmp")
-    monkeypatch.setattr(cutouts.multiprocessing, "get_start_method", lambda allow_none: "spawn")
+    monkeypatch.setattr(cutouts, "processes_share", lambda: False)
     assert scratch_folder(None) is None
