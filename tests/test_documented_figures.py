@@ -45,6 +45,17 @@ def test_what_the_presets_cost() -> None:
             assert_is(cell, measured[f"{name}_{key}"], f"README.md, {name}, {key}")
 
 
+def test_what_fine_tuning_gains() -> None:
+    shown = rows("README.md", "rounded as")
+    keys = ("plain_mb", "plain_to_exact_psnr_db", "tuned_mb", "tuned_to_exact_psnr_db", "plain_psnr_loss_db",
+            "tuned_psnr_loss_db")  # fmt: skip
+    measured = results("bundle")["fine_tune"]
+    assert [row["precision"] for row in measured] == list(shown)
+    for row in measured:
+        for cell, key in zip(shown[row["precision"]], keys, strict=True):
+            assert_is(cell, row[key], f"README.md, {row['precision']}, {key}")
+
+
 def test_what_other_formats_keep() -> None:
     measured, shown = results("exchange")["formats"], rows("docs/exchange.md", "of the sample")
     assert {f".{name}" for name in measured if not name.startswith("skinned")} == set(shown)

@@ -189,6 +189,7 @@ def info(monkeypatch, capsys, path: Path) -> tuple[str, dict]:
 def test_info_about_a_folder_tells_counts_sections_range_licence_files_and_motions(page, monkeypatch, capsys) -> None:
     text, found = info(monkeypatch, capsys, page)
     assert "300 Gaussians, 8 parts, 30 nodes" in text and "license: Ada's own" in text
+    assert "training pictures had 900 pixels per metre" in text and found["pixels_per_metre"] == 900
     assert "level: 100 Gaussians, 1.5 times as large, up to 200 pixels per metre" in text
     assert found["levels"] == [{"count": 100, "enlarge": 1.5, "pixels_per_metre": 200.0}]
     assert "furthest: left_elbow 120 degrees" in text and "3 frames, 12.5 frames a second" in text
@@ -204,6 +205,8 @@ def test_info_about_a_folder_tells_counts_sections_range_licence_files_and_motio
 
 def test_info_about_single_files(page: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     assert info(monkeypatch, capsys, page / "avatar.mobavatar")[1]["kind"] == "avatar"
+    (tmp_path / "c.mobavatar").write_bytes(bundle.encode(replace(bundle.load(page / "avatar.mobavatar"), meta={})))
+    assert "license: not stated; ask" in info(monkeypatch, capsys, tmp_path / "c.mobavatar")[0]
     assert mobavatar(monkeypatch, "convert", page, tmp_path / "a.npz", "--input-width", "74") is None
     capsys.readouterr()
     text, found = info(monkeypatch, capsys, tmp_path / "a.npz")

@@ -37,7 +37,7 @@ def avatar() -> AvatarArrays:
 def files(avatar: AvatarArrays) -> dict[int, bytes]:
     """By steps of fine-tuning."""
     inputs = network_inputs(avatar, TRAINED)
-    return {n: bundle.encode(avatar, COARSE, inputs, FineTune(TRAINED, n)) for n in (0, STEPS)}
+    return {n: bundle.encode(avatar, COARSE, inputs, FineTune(TRAINED, n, rate=0.03)) for n in (0, STEPS)}
 
 
 def assert_same(found: PosedGaussians, expected: PosedArrays, share: float) -> None:
@@ -88,8 +88,16 @@ def test_tuned_pictures_lose_less_in_poses_that_tuning_never_saw(avatar: AvatarA
     assert len(files[STEPS]) < 1.01 * len(files[0])
 
 
-def test_nothing_leaves_its_place_by_more_than_a_step_and_zeros_stay(avatar, files) -> None:
-    plain, tuned = (bundle.decode(files[n]) for n in (0, STEPS))
+def test_what_gains_nothing_is_left_out_and_told(avatar: AvatarArrays, files, capsys) -> None:
+    """So large a rate throws all numbers about."""
+    found = bundle.encode(avatar, COARSE, network_inputs(avatar, TRAINED), FineTune(TRAINED, 2, rate=3.0))
+    assert found == files[0] and "no gain: what it changed is left out" in capsys.readouterr().out
+
+
+def test_nothing_leaves_its_place_by_more_than_a_step_and_zeros_stay(avatar, files, monkeypatch) -> None:
+    monkeypatch.setattr(FineTune, "_better", lambda self, model, a, units, shifts, backend: (units, shifts))
+    far = bundle.encode(avatar, COARSE, network_inputs(avatar, TRAINED), FineTune(TRAINED, 3, rate=3.0))
+    plain, tuned = bundle.decode(files[0]), bundle.decode(far)
     for name, step in (("color", COARSE.color), ("log_scale", COARSE.log_scale), ("position", COARSE.position_m)):
         moved = np.abs(getattr(tuned, name) - getattr(avatar, name)).max() / step
         assert 0.51 < moved < REACH + 0.51, name  # and rounding

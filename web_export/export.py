@@ -51,8 +51,8 @@ class ExportMobavatar:
     max_bytes: int | None = None
     """Most bytes that the avatar file may have; the finest precision that fits is taken, `--quality` or coarser."""
     fine_tune_steps: int = 0
-    """Steps of training with the rounding in place, towards the checkpoint's own pictures: a smaller loss at the same
-    bytes. Worth it from `--quality small` on; 1000 steps take a GPU about half a minute."""
+    """Steps of training with the rounding in place, towards the checkpoint's own pictures: nearer to them in as many
+    bytes. Worth a try from `--quality small` on; 1000 steps take a GPU about a minute."""
 
     def main(self) -> None:
         """Check the folder first, then load the run, write to a temporary folder, move into place."""
@@ -93,7 +93,7 @@ class ExportMobavatar:
                 raise
             raise ExportError(f"nothing was written: {durable.reason(error, self.output_dir)}") from error
         for name, size in sizes.items():
-            CONSOLE.print(f"  {name:<20} {size / 1e6:8.2f} MB")
+            CONSOLE.print(f"  {name:<20} {size:>12,} bytes")
         CONSOLE.print(
             f"Done: serve {self.output_dir} with any web server, for example: mobavatar view {self.output_dir}"
         )

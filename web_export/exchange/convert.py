@@ -41,10 +41,10 @@ class Convert:
     .pose.json, .pose.bin, .ply, .spz, .sog or .glb; without one, a folder with the whole page. docs/exchange.md says
     what each of them keeps."""
 
-    source: Annotated[Path, tyro.conf.Positional]
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN")]
     """Folder that `ns-export mobavatar` wrote, an avatar.mobavatar, an avatar .npz of the published runtime, or a
     motion (.pose.json, .pose.bin) to be written as the other."""
-    target: Annotated[Path, tyro.conf.Positional]
+    target: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """File or folder to write."""
     pose: Path | None = None
     """Splats: the motion (`.pose.json`, `.pose.bin`) whose frame is shown; by default the folder's, else a T-pose."""

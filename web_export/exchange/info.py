@@ -13,6 +13,7 @@ from nerfstudio_mobavatar.motion.joint_names import NAMES
 
 from .. import bundle, pose_sequence
 from ..precision import name_of
+from ..rights import UNSTATED
 from . import runtime_npz
 from .errors import ExchangeError
 from .source import AVATAR_FILE, DEFAULT_FPS
@@ -72,6 +73,7 @@ def describe_avatar(path: Path) -> dict[str, Any]:
         **counts,
         "layer_sizes": header["layer_sizes"],
         "levels": header.get("levels"),
+        "pixels_per_metre": header.get("pixels_per_metre"),
         "trained_range": trained_range(header.get("input_range")),
         "sections": sections,
         "meta": header["meta"],
@@ -158,9 +160,11 @@ def text(found: dict[str, Any]) -> str:
     ]
     for s in found["sections"]:
         shape = " x ".join(map(str, s["shape"]))
-        lines.append(f"  {s['name']:<20} {s['dtype']:<8} {shape:<18} {s['bytes'] / 1e6:8.3f} MB")
-    lines += [f"  {key}: {value}" for key, value in found["meta"].items()]
-    lines += [f"  file {name:<20} {size / 1e6:8.3f} MB" for name, size in found.get("files", {}).items()]
+        lines.append(f"  {s['name']:<20} {s['dtype']:<8} {shape:<18} {s['bytes']:>12,} bytes")
+    if found.get("pixels_per_metre"):
+        lines.append(f"  training pictures had {found['pixels_per_metre']:.0f} pixels per metre")
+    lines += [f"  {key}: {value}" for key, value in ({"license": UNSTATED} | found["meta"]).items()]
+    lines += [f"  file {name:<20} {size:>12,} bytes" for name, size in found.get("files", {}).items()]
     lines += [f"  motion {_motion_text(motion)}" for motion in found.get("motions", ())]
     return "\n".join(lines)
 
