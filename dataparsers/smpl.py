@@ -37,7 +37,6 @@ AVERAGE_PELVIS = np.array([-0.0018, -0.2233, 0.0282])
 (for example `root_offset` in text-to-motion repositories)."""
 
 BODY_JOINTS = 22
-HAND_JOINTS = 30
 SHAPE_STEPS = 12
 RIDGE = 1e-3
 """Weight of the squared shape coefficients against the mean squared distance in square centimetres."""

@@ -25,8 +25,7 @@ SORT_ITEMS = 16
 SORT_BLOCK = SORT_THREADS * SORT_ITEMS
 """Items that one workgroup of the sort handles."""
 DIGIT_BITS = 8
-KEY_BITS = 16
-"""Bits of a sort key: two digits."""
+"""A sort key has two digits."""
 MAX_SPLATS = 1 << 22
 """Gaussians of a whole scene: 32 bytes each in one binding. (Sorted items have 24 bits for the index.)"""
 DISPATCH_OFFSET = 32

@@ -43,7 +43,7 @@ def read(path: Path, rig: Rig, unit: str) -> RawMotion:
     align = _alignments(rig, rest, match)
     pose = _local(rig, {j: world[s] * align[j] for j, s in match.items()}, len(bvh.values))
     scale, said = _scale(path, rig, rest, match, unit)
-    positions, notes = _root(bvh, world, rest, match[0])
+    positions, notes = _root(bvh, world, match[0])
     has_hands = INDEX["left_index1"] in match and INDEX["right_index1"] in match
     spare = sorted({j.name for i, j in enumerate(bvh.joints) if i not in match.values()})
     if spare:
@@ -191,9 +191,7 @@ def _scale(path: Path, rig: Rig, rest: Float[ndarray, "j 3"], match: dict[int, i
     return scale, f"{name} (legs of {theirs:.4g} units are taken as the avatar's {ours:.2f} m)"
 
 
-def _root(
-    bvh: bvh_file.Bvh, world: list[Rotation], rest: Float[ndarray, "j 3"], hips: int
-) -> tuple[Float[ndarray, "t 3"], tuple[str, ...]]:
+def _root(bvh: bvh_file.Bvh, world: list[Rotation], hips: int) -> tuple[Float[ndarray, "t 3"], tuple[str, ...]]:
     """Where the hips are, in the file's unit."""
     positions, notes = bvh.root_positions(), ()
     if positions is None:

@@ -7,7 +7,6 @@ import { SHADERS, type ShaderName } from "./shaders";
 export const OUTPUT_FORMAT = "rgba8unorm";
 export const STAGE_BINDINGS = ["uniform:view", "uniform:stage"] as const;
 
-export type BufferName = (typeof BUFFERS)[number]["name"];
 export type PassName = (typeof PASSES)[number]["name"];
 /** Buffers by name, with or without those that belong to somebody else. */
 export type Buffers = ReadonlyMap<string, GPUBuffer>;
