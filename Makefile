@@ -52,7 +52,7 @@ $(EXCHANGE_TOOLS)/node_modules/.package-lock.json: $(EXCHANGE_TOOLS)/package-loc
 	cd $(EXCHANGE_TOOLS) && npm ci --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-bench: setup-test ## the measurements behind the README, into tests/bench/results
+bench: setup-test ## the measurements behind docs/measured.md, into tests/bench/results
 	$(BIN)/python -m tests.bench.road $(ARGS)
 
 lock: setup-test ## resolve the dependencies anew, with hashes (tools/locks)
