@@ -86,7 +86,7 @@ class Runner:
                 print(f"no time for {row.pruning}")
                 continue
             last = row is rows[-1] and (not row.is_pruned() or row.steps >= LONG)  # goes on as it is, compiled
-            result, picture = finish(state if last else branch(state), row, capture, test, self.device)
+            result, picture = finish(state if last else branch(state), row, capture, self.device, test)
             self.save(row, result, picture)
 
     def note(self, row: Row, curve: list[tuple[int, float, float]]) -> None:

@@ -31,9 +31,9 @@ class Team:
     size: int
 
 
-def far_motion(frames: int, seed: int = 1) -> Motion:
+def far_motion(spec: CaptureSpec, seed: int = 1) -> Motion:
     """Poses outside the trained motion: another seed, larger angles."""
-    other = procedural_motion(frames, 37, seed)
+    other = procedural_motion(spec.far_frames, 37, seed)
     pose = other.pose.copy()
     pose[:, 1:22] *= FAR_SCALE
     return Motion(pose, other.transl, other.expression)
@@ -41,7 +41,7 @@ def far_motion(frames: int, seed: int = 1) -> Motion:
 
 def recipe_of(spec: CaptureSpec, device: str) -> Recipe:
     """Trained, near and far frames in this order."""
-    trained, far = procedural_motion(spec.frames, spec.frame_step, 0), far_motion(spec.far_frames)
+    trained, far = procedural_motion(spec.frames, spec.frame_step, 0), far_motion(spec)
     return demo_of(spec).recipe_of(joined(trained, far), device)
 
 
@@ -62,7 +62,8 @@ def recipe_of_test(spec: CaptureSpec, device: str) -> tuple[Recipe, dict[str, li
     """What no setting was chosen by, and the rows of "test_view", "test_near" and "test_far" in it: other frames, other
     far poses, two cameras that nothing else has."""
     trained, wanted = recipe_of(spec, device), frames_of_test(spec)
-    whole, far = trained.motion, demo_of(spec).recipe_of(far_motion(2 * spec.far_frames // 3, 2), device).motion
+    fewer = replace(spec, far_frames=2 * spec.far_frames // 3)
+    whole, far = trained.motion, demo_of(spec).recipe_of(far_motion(fewer, 2), device).motion
     parts = [Motion(whole.pose[i], whole.transl[i], whole.expression[i]) for i in (wanted[k] for k in TEST[:2])]
     ends = np.cumsum([0, *(len(p.pose) for p in (*parts, far))]).tolist()
     frames = {name: list(range(a, b)) for name, a, b in zip(TEST, ends[:-1], ends[1:])}

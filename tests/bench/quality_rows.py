@@ -14,7 +14,7 @@ BLOCK, HELD = 20, 3
 """Of every 20 frames the last 3 are held out: near poses, inside the trained motion."""
 HELD_CAMERAS = (3, 8)
 """Held out, and what settings were chosen by."""
-VALIDATION, TEST = ("view", "near", "far"), ("test_view", "test_near", "test_far")
+TEST = ("test_view", "test_near", "test_far")
 
 
 @dataclass(frozen=True)

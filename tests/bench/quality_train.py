@@ -33,7 +33,7 @@ from nerfstudio_mobavatar.pruning_scores import Probe, image_statistics, picture
 from nerfstudio_mobavatar.render import Backend, Rendered, rasterize, resolve_backend
 from nerfstudio_mobavatar.template import make_template
 from tests.bench.quality_capture import HeldOut, validation_of
-from tests.bench.quality_rows import TEST, VALIDATION, ModelSpec, Row, cameras_of, frames_of
+from tests.bench.quality_rows import ModelSpec, Row, cameras_of, frames_of
 
 CROP_MARGIN = 16
 POSE_GROUPS = ("bases", "node_basis", "mlp")
@@ -369,7 +369,7 @@ def branch(state: Training) -> Training:
 
 
 def finish(
-    state: Training, row: Row, capture: InMemoryCapture, test: HeldOut, device: str
+    state: Training, row: Row, capture: InMemoryCapture, device: str, test: HeldOut | None = None
 ) -> tuple[dict[str, Any], bytes]:
     """Prune, tune, evaluate: the row's figures and its picture."""
     result: dict[str, Any] = {}
@@ -384,9 +384,10 @@ def finish(
     if state.avatar.is_pruned and row.pruning not in ("none", "top-0"):
         result["file_bytes"] = avatar_file_bytes(state.avatar)
     validation = validation_of(row.capture, capture)
-    for which in (*VALIDATION, *TEST):
-        measured = evaluate(state.avatar, row, test if which in TEST else validation, which)
-        result |= {f"{which}_{name}": value for name, value in measured.items()}
+    for held in (validation, test) if test else (validation,):
+        for which in held.frames:
+            measured = evaluate(state.avatar, row, held, which)
+            result |= {f"{which}_{name}": value for name, value in measured.items()}
     clamped = evaluate(state.avatar, row, validation, "far", limits(row, capture))
     result |= {f"far_clamped_{k}": v for k, v in clamped.items()}
     result |= {"train_s": state.seconds, "step_ms": 1000 * state.seconds / row.steps, "curve": state.curve}
