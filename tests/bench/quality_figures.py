@@ -28,17 +28,18 @@ def schedule_of(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def matches(row: dict[str, Any], steps: int = STEPS, pruning: str | None = None, **wanted: Any) -> bool:
-    """`wanted`: fields of the capture (the fixed point's where not given) and of the model."""
+    """`wanted`: fields of the capture (the fixed point's where not given) and of the model. `pruning`: one or several,
+    separated by spaces."""
     found = asdict(ModelSpec()) | row["row"]["capture"] | row["row"]["model"] | schedule_of(row)
     plain = asdict(ModelSpec()) | asdict(Schedule())
     for size in ("gaussians", "nodes", "curve_every"):
         plain[size] = found[size]
     same = all(found[k] == v for k, v in (BASE | plain | wanted).items())
-    return same and row["row"]["steps"] == steps and pruning in (None, row["row"]["pruning"])
+    return same and row["row"]["steps"] == steps and (pruning is None or row["row"]["pruning"] in pruning.split())
 
 
 def by_seed(rows: Rows, value: str, **wanted: Any) -> dict[int, float]:
-    return {r["row"]["seed"]: r[value] for r in rows if matches(r, **wanted)}
+    return {r["row"]["seed"]: r[value] for r in rows if value in r and matches(r, **wanted)}
 
 
 def difference(rows: Rows, value: str, a: dict[str, Any], b: dict[str, Any]) -> tuple[float, float, int] | None:
@@ -49,90 +50,126 @@ def difference(rows: Rows, value: str, a: dict[str, Any], b: dict[str, Any]) -> 
 
 
 NONE: dict[str, Any] = {"pruning": "none"}
-LOCAL: dict[str, Any] = {"input_reach": 1, "sparsity": False, "mlp_rate": 1e-3, "decay": "cosine", "pose_rate": 2.0}
-"""The best setting of local features; `GLOBAL`: of one global feature of 64."""
+WHOLE: dict[str, Any] = {"pruning": "none top-0"}
+"""Unpruned, "top-0" from a trunk that pruned rows share."""
+SHIPPED: dict[str, Any] = {"sparsity": False, "mlp_rate": 1e-3, "decay": "cosine", "pose_rate": 2.0}
+"""Rates, terms and decay of `mobavatar-fast`; validation chose them."""
+LOCAL: dict[str, Any] = SHIPPED | {"input_reach": 1}
+"""With inputs within one bone; `GLOBAL`: one feature of 64 at the rates that validation chose for it."""
 GLOBAL: dict[str, Any] = {"features": "global64", "sparsity": False, "mlp_rate": 2e-4}
 SAME_TRUNK: dict[str, Any] = {"pruning": "top-0"}
-"""Unpruned, from the trunk that its pruned rows have too."""
-PRUNED: dict[str, Any] = LOCAL | {"pruning": "bytes-90", "tune_rate": 4.0}
-"""The best pruning of `LOCAL`."""
+PRUNED: dict[str, Any] = SHIPPED | {"pruning": "bytes-90", "tune_rate": 4.0}
+"""The bytes of 20,000 correctives of each attribute, divided by image error."""
+NARROW: dict[str, Any] = PRUNED | {"pruning": "bytes-81", "basis_size": 8}
+"""As many bytes in correctives of half as many features."""
+TOP: dict[str, Any] = SHIPPED | {"pruning": "top-90"}
+"""The paper's choice."""
+PLACES = {"": "view", "_near": "near", "_far": "far"}
 
 
-def figures(rows: Rows) -> dict[str, Any]:
-    """The named figures; a difference comes with its spread and its number of seeds."""
-    view, near, far = (f"{which}_psnr_crop" for which in ("view", "near", "far"))
+def pairs() -> dict[str, tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Name of a figure: the value compared, one setting, and the one it is compared with. "{}" in a name stands for
+    nothing (views), "_near" and "_far"."""
+    view, far = (f"{which}_psnr_crop" for which in ("view", "far"))
     wide, bare = NONE | {"features": "global64"}, NONE | {"features": "none"}
-    best, rival, all_inputs = NONE | LOCAL, NONE | GLOBAL, NONE | LOCAL | {"input_reach": 0}
-    kept = LOCAL | SAME_TRUNK
+    best, rival, shipped = NONE | LOCAL, NONE | GLOBAL, WHOLE | SHIPPED
+    kept, near_kept = SHIPPED | SAME_TRUNK, LOCAL | SAME_TRUNK
+    near_pruned = LOCAL | {"pruning": "bytes-90", "tune_rate": 4.0}
     rich, key = {"frames": 480, "folds": "rich"}, {"frames": 480, "lighting": "key"}
-    asked: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-        "local_over_global64_db": (view, best, rival),
-        "local_over_global64_near_db": (near, best, rival),
-        "local_over_global64_far_db": (far, best, rival),
-        "local_all_inputs_over_global64_db": (view, all_inputs, rival),
-        "local_all_inputs_over_global64_far_db": (far, all_inputs, rival),
+    everywhere = {
+        "local{}_over_global64_db": (shipped, rival),
+        "local_near_inputs{}_over_global64_db": (best, rival),
+        "local{}_over_global64_8000_steps_db": (shipped | {"steps": 8000}, rival | {"steps": 8000}),
+        "pruned90{}_minus_unpruned_db": (PRUNED, kept),
+        "pruned90_8_features{}_minus_unpruned_db": (NARROW, kept),
+        "pruned90_top_of_each{}_minus_unpruned_db": (TOP, kept),
+        "pruned90{}_minus_unpruned_key_light_db": (PRUNED | key, kept | key),
+        "pruned90_8_features{}_minus_unpruned_key_light_db": (NARROW | key, kept | key),
+        "pruned90_top_of_each{}_minus_unpruned_key_light_db": (TOP | key, kept | key),
+        "pruned90_near_inputs{}_minus_unpruned_db": (near_pruned, near_kept),
+        "more_parts_512{}_db": (shipped | {"parts": 512}, shipped),
+        "more_features_32{}_db": (shipped | {"basis_size": 32}, shipped),
+        "input_reach_2{}_db": (shipped | {"input_reach": 2}, shipped),
+        "late_l1_terms_pruned{}_db": (PRUNED | {"sparsity": True, "sparsity_from": 0.45}, PRUNED),
+    }
+    asked = {
+        name.format(tail): (f"{place}_psnr_crop", *sides)
+        for name, sides in everywhere.items()
+        for tail, place in PLACES.items()
+    }
+    return asked | {
         "local_over_global64_paper_terms_db": (view, NONE, wide),
         "local_over_global16_paper_terms_db": (view, NONE, NONE | {"features": "global16"}),
         "local_over_global64_480_frames_db": (view, NONE | {"frames": 480}, wide | {"frames": 480}),
         "local_over_global64_480_frames_rich_folds_db": (view, NONE | rich, wide | rich),
         "local_over_global64_480_frames_key_light_db": (view, NONE | key, wide | key),
-        "correctives_over_none_db": (view, best, bare),
+        "correctives_over_none_db": (view, shipped, bare),
         "correctives_over_none_paper_terms_db": (view, NONE, bare),
-        "pruned90_minus_unpruned_db": (view, PRUNED, kept),
-        "pruned90_minus_unpruned_key_light_db": (view, PRUNED | key, kept | key),
         "pruned90_top_of_each_minus_unpruned_paper_terms_db": (view, {"pruning": "top-90"}, NONE),
         "pruned90_by_image_minus_unpruned_paper_terms_db": (view, {"pruning": "bytes-90"}, NONE),
         "pruned90_top_of_each_minus_unpruned_paper_terms_key_light_db": (view, {"pruning": "top-90"} | key, NONE | key),
         "pruned90_by_image_minus_unpruned_paper_terms_key_light_db": (view, {"pruning": "bytes-90"} | key, NONE | key),
-        "novel_pose_pruned_minus_unpruned_db": (near, PRUNED, kept),
-        "novel_pose_far_pruned_minus_unpruned_db": (far, PRUNED, kept),
-        "novel_pose_pruned_minus_unpruned_key_light_db": (near, PRUNED | key, kept | key),
-        "far_pose_gain_db": (far, best, all_inputs),
-        "far_pose_gain_view_change_db": (view, best, all_inputs),
-        "far_pose_gain_near_change_db": (near, best, all_inputs),
+        "far_pose_gain_db": (far, best, shipped),
+        "far_pose_gain_view_change_db": (view, best, shipped),
+        "far_pose_gain_near_change_db": ("near_psnr_crop", best, shipped),
         "far_pose_gain_over_paper_terms_db": (far, best, NONE),
-        "more_parts_512_db": (view, best | {"parts": 512}, best),
-        "more_parts_512_far_db": (far, best | {"parts": 512}, best),
-        "mask_term_view_change_db": (view, best | {"mask_weight": 0.1}, best),
-        "mask_term_far_leak_change": ("far_leak", best | {"mask_weight": 0.1}, best),
-        "mask_term_far_holes_change": ("far_holes", best | {"mask_weight": 0.1}, best),
     }
+
+
+def measured(rows: Rows, name: str, value: str, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    """The figure, its spread and its number of seeds, on the test's pictures where rows have them; then also on those
+    that settings were chosen by."""
+    stem, found = name.removesuffix("_db"), difference(rows, f"test_{value}", a, b)
+    chosen_by = difference(rows, value, a, b)
+    if chosen_by is None:
+        return {}
     result: dict[str, Any] = {}
-    for name, (value, a, b) in asked.items():
-        found = difference(rows, value, a, b)
-        if found is not None:
-            stem, unit = (name.removesuffix("_db"), "_db") if name.endswith("_db") else (name, "")
-            result |= {name: found[0], f"{stem}_spread{unit}": found[1], f"{stem}_seeds": found[2]}
-    clamped = [r["far_clamped_psnr_crop"] - r[far] for r in rows if matches(r, **NONE)]
+    for tail, it in (("", found or chosen_by), ("_validation", chosen_by if found else None)):
+        if it is not None:
+            result |= {f"{stem}{tail}_db": it[0], f"{stem}{tail}_spread_db": it[1], f"{stem}{tail}_seeds": it[2]}
+    return result | {f"{stem}_split": "test" if found else "validation"}
+
+
+def figures(rows: Rows) -> dict[str, Any]:
+    """The named figures; a difference comes with its spread and its number of seeds."""
+    result: dict[str, Any] = {}
+    for name, asked in pairs().items():
+        result |= measured(rows, name, *asked)
+    for tail, old in (("", "near"), ("_far", "far")):
+        short = f"pruned90_{old}_minus_unpruned"
+        for end in ("_db", "_spread_db", "_seeds", "_split"):
+            if short + end in result:
+                result[f"novel_pose{tail}_pruned_minus_unpruned{end}"] = result[short + end]
+    clamped = [r["far_clamped_psnr_crop"] - r["far_psnr_crop"] for r in rows if matches(r, **NONE)]
     if clamped:
         result["far_pose_gain_of_clamping_inputs_paper_terms_db"] = float(np.mean(clamped))
-    measured = [r for r in rows if matches(r, **best) and "view_coverage" in r]
-    for which in ("view", "near", "far") if measured else ():
+    covered = [r for r in rows if matches(r, **NONE | LOCAL) and "view_coverage" in r]
+    for which in ("view", "near", "far") if covered else ():
         for name in ("coverage", "holes", "leak", "floaters"):
-            result[f"{which}_{name}"] = float(np.mean([r[f"{which}_{name}"] for r in measured]))
-    quick = NONE | {k: v for k, v in LOCAL.items() if k != "input_reach"}
-    result |= time_to_reference(rows, NONE, quick)
-    near_inputs = time_to_reference(rows, NONE, NONE | LOCAL)
-    if "time_share_to_reference_minus_0p1_db" in near_inputs:
-        share = near_inputs["time_share_to_reference_minus_0p1_db"]
-        result["time_share_near_inputs"] = share
-    return result
+            result[f"{which}_{name}"] = float(np.mean([r[f"{which}_{name}"] for r in covered]))
+    for name, setting in (("top_of_each", TOP), ("by_image", PRUNED), ("by_image_8_features", NARROW)):
+        sizes = [r["file_bytes"] for r in rows if matches(r, **setting) and "file_bytes" in r]
+        if sizes:
+            result[f"file_{name}_mb"] = float(np.mean(sizes)) / 1e6
+    return result | time_to_reference(rows)
 
 
 TARGET_DB = 0.1
 """Below the reference."""
 
 
-def time_to_reference(rows: Rows, reference: dict[str, Any], quick: dict[str, Any]) -> dict[str, Any]:
-    """What share of the reference's steps, equal in cost, other schedules take to its views less 0.1 dB.
+def time_to_reference(rows: Rows) -> dict[str, Any]:
+    """What share of the seconds of the paper's schedule the shipped one takes to its views less 0.1 dB, both on one card
+    alone in one call (plan "convergence"), without compiling.
 
-    `quick`: a setting that was run whole at one or more lengths; between two of them the logarithm of the steps is
-    interpolated, and where the shortest is good enough already, its length is what it is at most. Errors: none; without
-    the rows, nothing.
+    The shipped schedule was run whole at two lengths or more; between two of them the logarithm of the seconds is
+    interpolated, and where the shortest is good enough already, its seconds are what it takes at most. Errors: none;
+    without the rows, nothing.
     """
     value = "view_psnr_crop"
-    whole = [r for r in rows if matches(r, steps=r["row"]["steps"], **reference) and r["row"]["seed"] == 0]
-    runs = [r for r in rows if matches(r, steps=r["row"]["steps"], **quick) and r["row"]["seed"] == 0]
+    alone = [r for r in rows if " convergence" in r["command"] and r["row"]["seed"] == 0]
+    whole = [r for r in alone if matches(r, steps=r["row"]["steps"], **NONE)]
+    runs = [r for r in alone if matches(r, steps=r["row"]["steps"], **NONE | SHIPPED)]
     if not whole or not runs:
         return {}
     longest = max(whole, key=lambda r: r["row"]["steps"])
@@ -140,7 +177,10 @@ def time_to_reference(rows: Rows, reference: dict[str, Any], quick: dict[str, An
     curve = [*longest.get("curve", []), [longest["row"]["steps"], longest["train_s"], longest[value]]]
     own = next((seconds for _, seconds, db in curve if db >= target), longest["train_s"])
     runs.sort(key=lambda r: r["row"]["steps"])
-    steps, found = (np.array([x(r) for r in runs], float) for x in (lambda r: r["row"]["steps"], lambda r: r[value]))
+    seconds, steps, found = (np.array([x(r) for r in runs], float) for x in (
+        lambda r: r["train_s"], lambda r: r["row"]["steps"], lambda r: r[value]
+    ))  # fmt: skip
+    hours = 280_000 * longest["step_ms"] / 3_600_000
     result: dict[str, Any] = {
         "reference_steps": longest["row"]["steps"],
         "reference_train_s": longest["train_s"],
@@ -148,17 +188,24 @@ def time_to_reference(rows: Rows, reference: dict[str, Any], quick: dict[str, An
         "reference_curve_steps_s_db": curve,
         "reference_own_curve_share_to_minus_0p1_db": own / longest["train_s"],
         "reference_device": longest["device"],
+        "reference_db_of_the_last_doubling": gain_of_doubling(curve),
         "fast_runs_steps_s_db": [[r["row"]["steps"], r["train_s"], r[value]] for r in runs],
-        "extrapolated_280k_steps_h": 280_000 * longest["step_ms"] / 3_600_000,
+        "fast_db_of_a_doubling": float((found[-1] - found[0]) / np.log2(steps[-1] / steps[0]))
+        if len(runs) > 1
+        else 0.0,
+        "extrapolated_280k_steps_h": hours,
     }
     if found.max() < target:
-        result["fast_best_below_reference_db"] = longest[value] - float(found.max())
-        return result
-    at = float(np.exp(np.interp(target, found, np.log(steps))))
-    # of the steps, which cost the same: the runs are from several days and hosts
-    share = at / longest["row"]["steps"]
+        return result | {"fast_best_below_reference_db": longest[value] - float(found.max())}
+    share = float(np.exp(np.interp(target, found, np.log(seconds)))) / longest["train_s"]
     return result | {
         "time_share_to_reference_minus_0p1_db": share,
-        "steps_to_reference_minus_0p1_db": at,
-        "extrapolated_share_of_280k_steps_min": 60 * share * result["extrapolated_280k_steps_h"],
+        "seconds_to_reference_minus_0p1_db": share * longest["train_s"],
+        "extrapolated_share_of_280k_steps_min": 60 * share * hours,
     }
+
+
+def gain_of_doubling(curve: list[list[float]]) -> float:
+    """Decibels from half of the run to its end (its decay included)."""
+    steps, found = (np.array([point[i] for point in curve], float) for i in (0, 2))
+    return float(found[-1] - np.interp(steps[-1] / 2, steps, found))

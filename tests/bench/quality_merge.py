@@ -13,9 +13,12 @@ from tests.bench.common import RESULTS, write
 from tests.bench.quality_figures import (
     GLOBAL,
     LOCAL,
+    NARROW,
     NONE,
     PRUNED,
+    SHIPPED,
     STEPS,
+    TOP,
     Rows,
     figures,
     load,
@@ -94,12 +97,19 @@ def cells(rows: Rows) -> str:
     """One line of the table: view, near, far, SSIM, bytes of the bases, seeds."""
 
     def mean(value: str, digits: int = 2) -> str:
-        found = [r[value] for r in rows]
+        found = [r[value] for r in rows if value in r]
+        if not found:
+            return "-"
         spread = f" +- {np.ptp(found) / 2:.2f}" if len(found) > 1 and digits == 2 else ""
         return f"{np.mean(found):.{digits}f}{spread}"
 
     kept = rows[0].get("kept_bytes", 0) / 1e6
+    tested = [r for r in rows if "test_view_psnr_crop" in r]
     decibels = " | ".join(mean(f"{which}_psnr_crop") for which in ("view", "near", "far", "far_clamped"))
+    decibels += " | " + " / ".join(
+        f"{np.mean([r[f'test_{which}_psnr_crop'] for r in tested]):.2f}" if tested else "-"
+        for which in ("view", "near", "far")
+    )
     return f"{decibels} | {mean('view_ssim_crop', 4)} | {kept:.1f} | {len(rows)} |"
 
 
@@ -117,9 +127,10 @@ def tables(rows: Rows, strips: str) -> str:
             "",
             f"## {title}",
             "",
-            "| variant | view | near | far | far, inputs clamped | SSIM | MB of bases | seeds |",
+            "| variant | view | near | far | far, inputs clamped | test: view / near / far | SSIM "
+            "| MB of bases | seeds |",
         ]
-        lines += ["|---|---|---|---|---|---|---|---|"]
+        lines += ["|---|---|---|---|---|---|---|---|---|"]
         best = sorted(variants.items(), key=lambda item: -np.mean([r["view_psnr_crop"] for r in item[1]]))
         lines += [f"| {name} | {cells(found)}" for name, found in best]
     return "\n".join(lines) + "\n" + strips
@@ -214,8 +225,8 @@ def show(rows: Rows, folder: Path) -> str:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     lines = ["", "## Pictures", "", "A held-out view, a near and a far pose, seed 0.", ""]
-    variants: list[dict[str, Any]] = [NONE | LOCAL, NONE, NONE | GLOBAL, NONE | {"features": "none"}]
-    for spec in [*variants, PRUNED, {"pruning": "top-90"}]:
+    variants: list[dict[str, Any]] = [NONE | SHIPPED, NONE | LOCAL, NONE, NONE | GLOBAL, NONE | {"features": "none"}]
+    for spec in [*variants, PRUNED, NARROW, TOP]:
         for row in rows:
             if matches(row, **spec) and row["row"]["seed"] == 0:
                 shutil.copy(folder / f"{row['name']}.jpg", target / f"{row['name']}.jpg")

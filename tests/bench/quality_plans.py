@@ -274,6 +274,14 @@ def narrow_bases(base: Row) -> list[Job]:
     return [*jobs, [narrow(rows[0], 4)], [narrow(rows[0], 6)]]
 
 
+def pruning_paired(base: Row) -> list[Job]:
+    """The default pruning and the paper's against none, three seeds, each from one trunk; half as many features; a test
+    of the rival."""
+    rows = [replace(shipped(base), seed=seed) for seed in (0, 1, 2)]
+    jobs = [[ways_of_pruning(row)[:3]] for row in rows]
+    return [*jobs, [[tuned_global(base, 2e-4)]], *([narrow(row)] for row in rows[1:])]
+
+
 def pruning_key_light(base: Row) -> list[Job]:
     """Three seeds under a lamp with hard shadows."""
     key_light = replace(base, capture=replace(base.capture, frames=min(480, base.capture.frames), lighting="key"))
@@ -307,6 +315,7 @@ def final(base: Row) -> list[Job]:
 PLANS: dict[str, Callable[[Row], Sequence[Job | Later]]] = {
     "headline": headline, "grid": grid, "more": more, "tuned": tuned, "search": search, "fair": fair,
     "schedules": schedules, "pruned": pruned, "seeds": seeds,
-    "pruning": pruning, "narrow-bases": narrow_bases, "pruning-key-light": pruning_key_light,
+    "pruning": pruning, "narrow-bases": narrow_bases, "pruning-paired": pruning_paired,
+    "pruning-key-light": pruning_key_light,
     "candidates": candidates, "convergence": convergence, "final": final,
 }  # fmt: skip

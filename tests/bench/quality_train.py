@@ -388,7 +388,8 @@ def finish(
         for which in held.frames:
             measured = evaluate(state.avatar, row, held, which)
             result |= {f"{which}_{name}": value for name, value in measured.items()}
-    clamped = evaluate(state.avatar, row, validation, "far", limits(row, capture))
-    result |= {f"far_clamped_{k}": v for k, v in clamped.items()}
+    if row.pruning == "none":
+        clamped = evaluate(state.avatar, row, validation, "far", limits(row, capture))
+        result |= {f"far_clamped_{k}": v for k, v in clamped.items()}
     result |= {"train_s": state.seconds, "step_ms": 1000 * state.seconds / row.steps, "curve": state.curve}
     return result, strip(state.avatar, row, capture)
