@@ -159,7 +159,7 @@ TARGET_DB = 0.1
 
 
 def time_to_reference(rows: Rows) -> dict[str, Any]:
-    """What share of the seconds of the paper's schedule the shipped one takes to its views less 0.1 dB, both on one card
+    """What share of the seconds of the paper's schedule the shipped one takes to its views less 0.1 dB, each
     alone in one call (plan "convergence"), without compiling.
 
     The shipped schedule was run whole at two lengths or more; between two of them the logarithm of the seconds is
