@@ -66,6 +66,11 @@ class DecaySchedulerConfig(SavedConfig, SchedulerConfig):
     """Steps over which to decay; None takes the trainer's max_num_iterations."""
     shape: Literal["exponential", "cosine"] = "exponential"
     """By the same factor in every step, or along half a cosine: high for longer, then down at once."""
+    after_pruning: float = 1.0
+    """Multiple of the rate from pruning on: what is kept has to learn the part of what is gone."""
+    pruned_at: float | None = None
+    """Share of the run (0..1) at which it is pruned; None takes the model's `prune_fraction`, and nothing in a run
+    without pruning."""
 
 
 class DecayScheduler(Scheduler):
@@ -81,8 +86,15 @@ class DecayScheduler(Scheduler):
         steps = self.config.max_steps
         if steps is None:
             raise ValueError("max_steps of the decay is not set; train through MobavatarTrainer, which sets it")
-        final, shape = self.config.final_factor, self.config.shape
-        return LambdaLR(optimizer, lambda step: decayed(shape, final, min(step / max(steps, 1), 1.0)))
+        final, shape, again, at = (
+            self.config.final_factor, self.config.shape, self.config.after_pruning, self.config.pruned_at
+        )  # fmt: skip
+        pruned = steps + 1 if at is None else round(at * steps)
+
+        def factor(step: int) -> float:
+            return (again if step >= pruned else 1.0) * decayed(shape, final, min(step / max(steps, 1), 1.0))
+
+        return LambdaLR(optimizer, factor)
 
 
 def decayed(shape: Literal["exponential", "cosine"], final_factor: float, progress: float) -> float:

@@ -106,11 +106,14 @@ class MobavatarTrainer(Trainer):
             check_before_training(parser, model.body, model.gender, lambda line: CONSOLE.print(line, markup=False))
 
     def setup_optimizers(self) -> Optimizers:
-        groups: dict[str, Any] = copy.deepcopy(self.config.optimizers)
+        groups, model = copy.deepcopy(self.config.optimizers), self._model.config
         for group in groups.values():
             schedule = group["scheduler"]
-            if isinstance(schedule, DecaySchedulerConfig) and schedule.max_steps is None:
-                schedule.max_steps = self.config.max_num_iterations
+            if isinstance(schedule, DecaySchedulerConfig):
+                if schedule.max_steps is None:
+                    schedule.max_steps = self.config.max_num_iterations
+                if schedule.pruned_at is None and model.correctives:
+                    schedule.pruned_at = model.prune_fraction
         optimizers = SafeOptimizers(groups, self.pipeline.get_param_groups())
         optimizers.steps_per_log = self.config.logging.steps_per_log
         return optimizers

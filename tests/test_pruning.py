@@ -310,6 +310,21 @@ def test_a_cosine_stays_high_for_longer_and_ends_at_the_same_rate():
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.51 * 2e-3)
 
 
+def test_rates_rise_again_at_the_pruning_and_not_in_a_run_without_one():
+    found = {}
+    for at in (0.7, None):
+        optimizer = FusedAdamConfig(lr=1.0).setup([torch.nn.Parameter(torch.zeros(3))])
+        config = DecaySchedulerConfig(final_factor=0.02, max_steps=10, shape="cosine", after_pruning=4.0, pruned_at=at)
+        scheduler, found[at] = config.setup().get_scheduler(optimizer, 1.0), []
+        for _ in range(10):
+            found[at].append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+    plain = [decayed("cosine", 0.02, step / 10) for step in range(10)]
+    assert found[None] == pytest.approx(plain)
+    assert found[0.7] == pytest.approx([*plain[:7], *(4 * rate for rate in plain[7:])])
+
+
 def test_decay_follows_the_run_and_its_state_is_plain():
     parameter = torch.nn.Parameter(torch.zeros(3))
     optimizer = FusedAdamConfig(lr=2e-3).setup([parameter])

@@ -48,7 +48,7 @@ def recipe_of(spec: CaptureSpec, device: str) -> Recipe:
 def demo_of(spec: CaptureSpec) -> DemoData:
     """Person, cameras and light."""
     return DemoData(
-        output=None,  # pyright: ignore[reportArgumentType]
+        output=Path(),  # nothing is written
         cameras=spec.cameras, width=spec.side, height=spec.side, lighting=spec.lighting, folds=spec.folds,
     )  # fmt: skip
 

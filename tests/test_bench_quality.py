@@ -1,0 +1,81 @@
+"""The quality benchmark's figures: which rows are compared, on whose pictures, and the time to a reference."""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nerfstudio_mobavatar.demo.motion import procedural_motion
+from nerfstudio_mobavatar.demo.scene import dome_cameras
+from tests.bench.quality_capture import turned
+from tests.bench.quality_figures import difference, figures, measured
+from tests.bench.quality_plans import paper, scheduled, shipped, tuned_global
+from tests.bench.quality_rows import CaptureSpec, Row, cameras_of, frames_of, frames_of_test, key
+
+
+def result(row: Row, db: float, **more: Any) -> dict[str, Any]:
+    return {"row": asdict(row), "name": key(row), "command": "", "device": "card", "view_psnr_crop": db} | more
+
+
+def test_pairs_of_one_seed_are_compared_on_the_tests_pictures_where_both_have_them():
+    rows = [result(replace(shipped(Row()), seed=s), 34.0 + s, test_view_psnr_crop=33.0 + s) for s in (0, 1)]
+    rows += [result(replace(shipped(Row()), seed=2, pruning="top-0"), 40.0)]
+    rows += [result(replace(tuned_global(Row(), 2e-4), seed=s), 33.5 + 2 * s) for s in (0, 1, 2)]
+    rows[3]["test_view_psnr_crop"] = 32.0
+    found = figures(rows)
+    assert found["local_over_global64_db"] == 1.0 and found["local_over_global64_seeds"] == 1
+    assert found["local_over_global64_split"] == "test"
+    assert found["local_over_global64_validation_db"] == pytest.approx((0.5 - 0.5 + 2.5) / 3)
+    assert found["local_over_global64_validation_spread_db"] == 1.5
+    assert not any(name.startswith("pruned90") for name in found)
+    sides: tuple[dict[str, Any], dict[str, Any]] = ({"sparsity": False}, {"features": "global64"})
+    assert difference(rows, "view_psnr_crop", *sides) is None and measured(rows, "x_db", "view_psnr_crop", *sides) == {}
+
+
+def test_time_to_the_reference_is_in_seconds_of_runs_that_were_alone():
+    def run(row: Row, steps: int, db: float, seconds: float, command: str = "run convergence") -> dict[str, Any]:
+        row = replace(row, steps=steps)
+        return result(row, db, train_s=seconds, step_ms=1000 * seconds / steps, curve=[], command=command)
+
+    slow = scheduled(paper(Row()), curve_every=1000)
+    rows = [run(slow, 16000, 35.1, 160.0) | {"curve": [[8000, 80.0, 34.5]]}]
+    rows += [run(shipped(Row()), 2000, 34.0, 20.0), run(shipped(Row()), 8000, 36.0, 80.0)]
+    rows += [run(shipped(Row()), 1000, 37.0, 1.0, "run headline")]
+    found = figures(rows)
+    assert found["reference_steps"] == 16000 and found["reference_db_of_the_last_doubling"] == pytest.approx(0.6)
+    assert found["time_share_to_reference_minus_0p1_db"] == pytest.approx(40 / 160)  # half way in the logarithm
+    assert found["fast_db_of_a_doubling"] == pytest.approx(1.0)
+    rows[0]["view_psnr_crop"] = 36.5
+    found = figures(rows)
+    assert "time_share_to_reference_minus_0p1_db" not in found
+    assert found["fast_best_below_reference_db"] == pytest.approx(0.5)
+
+
+def test_nothing_of_the_test_was_looked_at_before():
+    spec = CaptureSpec()
+    before, test = frames_of(spec), frames_of_test(spec)
+    assert set(test["test_view"]) <= set(before["train"]) - set(before["view"])
+    assert not set(test["test_near"]) & (set(before["train"]) | set(before["near"]))
+
+
+def test_the_tests_cameras_stand_beside_held_out_ones_and_look_at_the_person():
+    cameras = dome_cameras(procedural_motion(4, 30, 0), np.zeros(10, np.float32), 12, 64, 64, 0)
+    held = cameras_of(CaptureSpec())[1][0]
+    moved = turned(cameras, held, 12.0)
+    eyes, eye = np.stack([place(c.T_cam_world) for c in cameras]), place(moved.T_cam_world)
+    assert np.linalg.norm(eyes - eye, axis=1).argmin() == held and eye[1] == pytest.approx(eyes[held][1])
+    a, b = (v[::2] - eyes.mean(0)[::2] for v in (eyes[held], eye))
+    assert np.degrees(np.arccos(a @ b / np.linalg.norm(a) / np.linalg.norm(b))) == pytest.approx(12)
+    before, after = (axis(c.T_cam_world)[::2] @ -v for c, v in ((cameras[held], a), (moved, b)))
+    assert after == pytest.approx(before) and after > 0
+    assert moved.T_cam_world[:3, :3] @ moved.T_cam_world[:3, :3].T == pytest.approx(np.eye(3))
+
+
+def place(T_cam_world: np.ndarray) -> np.ndarray:
+    return -T_cam_world[:3, :3].T @ T_cam_world[:3, 3]
+
+
+def axis(T_cam_world: np.ndarray) -> np.ndarray:
+    """Where the camera looks."""
+    return T_cam_world[2, :3]
