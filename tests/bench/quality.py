@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Runner:
         self.folder, self.device, self.team = folder, device, team
         self.end = time.monotonic() + deadline_s
         self.step_s = self.picture_s = 0.0
+        self.started = datetime.now().isoformat(timespec="seconds")
         self.capture: tuple[CaptureSpec, InMemoryCapture, HeldOut] | None = None
 
     def left(self) -> float:
@@ -96,6 +97,7 @@ class Runner:
 
     def save(self, row: Row, result: dict[str, Any], picture: bytes) -> None:
         about = {"device": device_name(self.device), "torch": torch.__version__, "command": command_line()}
+        about["process_started"] = self.started
         content = {"row": asdict(row)} | result | about | {"synthetic": True, "date": date.today().isoformat()}
         (self.folder / f"{key(row)}.jpg").write_bytes(picture)
         (self.folder / f"{key(row)}.json").write_text(json.dumps(content, indent=1) + "\n")

@@ -126,13 +126,9 @@ def inputs_of(capture: InMemoryCapture) -> Tensor:
 
 def warm_up(state: Training, row: Row, capture: InMemoryCapture, device: str) -> None:
     """Compile what this avatar's steps call, outside of the seconds that count."""
-    if device == "cpu":
-        return
     state.avatar.train()
-    frame, cameras = frames_of(row.capture)["train"][0], cameras_of(row.capture)[0][: row.schedule.cameras]
-    use_correctives = row.model.features != "none"
-    drawn, *_ = draw_step(state, capture, frame, cameras, torch.ones(3, device=device), use_correctives, 0.0)
-    drawn.rgb.sum().backward()
+    for step in (0, row.steps // 2, row.steps // 2 + 1, row.steps - 1):
+        loss_of(state, row, capture, step, torch.ones(3, device=device)).backward()
     state.optimizer.zero_grad(set_to_none=True)
 
 
@@ -171,15 +167,26 @@ def loss_terms(device: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 def train_step(state: Training, row: Row, capture: InMemoryCapture, step: int, background: Tensor) -> None:
     avatar, optimizer, schedule = state.avatar, state.optimizer, row.schedule
-    config, weights = PLAIN_MODEL, PLAIN_LOSSES
-    rng = np.random.default_rng((row.seed, step))
-    rows, (cameras, _) = frames_of(row.capture)["train"], cameras_of(row.capture)
-    frame = rows[int(rng.integers(len(rows)))]
-    chosen = [int(k) for k in rng.permutation(cameras)[: schedule.cameras]]
     tuned = schedule.tune_rate if avatar.is_pruned else 1.0
     for group in optimizer.param_groups:
         final = COSINE_END if schedule.decay == "cosine" else group["final"]
         group["lr"] = tuned * group["initial"] * decayed(schedule.decay, final, step / row.steps)
+    optimizer.zero_grad(set_to_none=True)
+    loss_of(state, row, capture, step, background).backward()
+    if row.model.weight_decay:
+        with torch.no_grad():
+            for w in avatar.mlp_weights:
+                w.mul_(1 - row.model.weight_decay)
+    optimizer.step()
+
+
+def loss_of(state: Training, row: Row, capture: InMemoryCapture, step: int, background: Tensor) -> Tensor:
+    """Of the pictures that seed and step choose."""
+    avatar, schedule, config, weights = state.avatar, row.schedule, PLAIN_MODEL, PLAIN_LOSSES
+    rng = np.random.default_rng((row.seed, step))
+    rows, (cameras, _) = frames_of(row.capture)["train"], cameras_of(row.capture)
+    frame = rows[int(rng.integers(len(rows)))]
+    chosen = [int(k) for k in rng.permutation(cameras)[: schedule.cameras]]
     use_correctives = row.model.features != "none" and step >= config.warmup_fraction * row.steps
     drawn, image, matte, posed = draw_step(
         state, capture, frame, chosen, background, use_correctives, row.model.input_noise
@@ -201,15 +208,7 @@ def train_step(state: Training, row: Row, capture: InMemoryCapture, step: int, b
         (weights.rotation_sparsity, weights.log_scale_sparsity, weights.color_sparsity),
     )
     loss = loss + weights.scale_weight * scale + weights.smoothness_weight * smooth
-    if sparse:
-        loss = loss + sparsity[0]
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    if row.model.weight_decay:
-        with torch.no_grad():
-            for w in avatar.mlp_weights:
-                w.mul_(1 - row.model.weight_decay)
-    optimizer.step()
+    return loss + sparsity[0] if sparse else loss
 
 
 def draw_step(
