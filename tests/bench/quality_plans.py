@@ -290,11 +290,11 @@ def pruning_key_light(base: Row) -> list[Job]:
 
 
 def convergence(base: Row) -> list[Job]:
-    """Alone on a card: the shipped schedule, four times as many steps of the paper's at most, and twice the pictures a
-    step. Lengths that there is no time for are left out."""
+    """Alone on a card: the shipped schedule, three times as many steps of the paper's, and twice the pictures a step.
+    Lengths that there is no time for are left out."""
     quick = shipped(base)
     rows = [replace(quick, steps=base.steps * 4 // 3)]
-    lengths = range(base.steps * 16 // 3, 2 * base.steps, -base.steps // 3)
+    lengths = range(base.steps * 4, 2 * base.steps, -base.steps * 2 // 3)
     rows += [scheduled(replace(paper(base), steps=n), curve_every=n // 12) for n in lengths]
     rows += [replace(scheduled(quick, cameras=8), steps=base.steps * n // 9) for n in (8, 4)]
     rows += [replace(quick, steps=base.steps * n // 9) for n in (16, 8)]
