@@ -1,5 +1,6 @@
 """Training through nerfstudio's own trainer on a tiny capture: it learns, prunes, resumes exactly, loads everywhere."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from nerfstudio.utils.eval_utils import eval_setup
 
 from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
+from nerfstudio_mobavatar.optim import decayed
 from nerfstudio_mobavatar.pruning import bytes_each
 from nerfstudio_mobavatar.trainer import MobavatarTrainer, writer
 from tests.training_runs import (
@@ -51,6 +53,23 @@ def test_resume_around_pruning_equals_the_uninterrupted_run(finished, tmp_path, 
     expected, found = (dict(model_of(run).named_parameters()) for run in (finished, resumed))
     assert differences(expected, found) == []  # what the optimisers move is what the model holds
     assert resumed.step == finished.step == STEPS - 1  # max_num_iterations is the total, also after a resume
+
+
+@pytest.mark.parametrize(("correctives", "risen"), [(True, 3.0), (False, 1.0)])
+def test_schedules_know_the_run_and_its_pruning(tmp_path, mini_capture, correctives, risen):
+    config = tiny_config(mini_capture, tmp_path)
+    config.pipeline.model.correctives = correctives
+    for group in config.optimizers.values():
+        group["scheduler"].after_pruning = 3.0
+    parameters = {name: [torch.nn.Parameter(torch.zeros(1))] for name in config.optimizers}
+    pipeline = SimpleNamespace(get_param_groups=lambda: parameters)
+    trainer: Any = SimpleNamespace(
+        config=config, pipeline=pipeline, _model=SimpleNamespace(config=config.pipeline.model)
+    )
+    (factor,) = MobavatarTrainer.setup_optimizers(trainer).schedulers["color"].lr_lambdas
+    wanted = [decayed("exponential", 0.1, step / STEPS) * (risen if step >= PRUNE_STEP else 1) for step in range(STEPS)]
+    assert [factor(step) for step in range(STEPS)] == pytest.approx(wanted)
+    assert all(group["scheduler"].pruned_at is None for group in config.optimizers.values())  # the user's stays
 
 
 def test_a_finished_run_has_nothing_left_to_train(finished, tmp_path, mini_capture, capsys):

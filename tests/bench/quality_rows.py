@@ -60,7 +60,7 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How it is trained. The defaults are the product's."""
+    """How it is trained. The defaults are the paper's, as far as rates in short runs can be."""
 
     pose_rate: float = 1.0
     """Multiple of the product's rates of everything that answers to the pose: networks, bases, node bases."""
