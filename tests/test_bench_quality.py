@@ -40,11 +40,16 @@ def test_time_to_the_reference_is_in_seconds_of_runs_that_were_alone():
 
     slow = scheduled(paper(Row()), curve_every=1000)
     rows = [run(slow, 16000, 35.1, 160.0) | {"curve": [[8000, 80.0, 34.5]]}]
-    rows += [run(shipped(Row()), 2000, 34.0, 20.0), run(shipped(Row()), 8000, 36.0, 80.0)]
+    rows += [
+        run(shipped(Row()), 2000, 34.0, 90.0) | {"process_started": "before"},
+        run(shipped(Row()), 8000, 36.0, 80.0),
+    ]
     rows += [run(shipped(Row()), 1000, 37.0, 1.0, "run headline")]
     found = figures(rows)
     assert found["reference_steps"] == 16000 and found["reference_db_of_the_last_doubling"] == pytest.approx(0.6)
-    assert found["time_share_to_reference_minus_0p1_db"] == pytest.approx(40 / 160)  # half way in the logarithm
+    assert found["steps_to_reference_minus_0p1_db"] == pytest.approx(4000)  # half way in the logarithm
+    assert found["time_share_to_reference_minus_0p1_db"] == pytest.approx(40 / 160)
+    assert found["time_share_of_a_whole_run_that_got_there"] == pytest.approx(80 / 160)
     assert found["fast_db_of_a_doubling"] == pytest.approx(1.0)
     rows[0]["view_psnr_crop"] = 36.5
     found = figures(rows)

@@ -108,7 +108,8 @@ def test_share_of_variance_counts_for_each_attribute_and_share_of_the_picture_fo
     assert kept_of(scores, keep_share=0.75, score="variance") == {"rotation": [0], "scale": [0, 1, 2], "color": [0]}
     assert kept_of(scores, keep_share=0.6, score="image") == {"rotation": [0], "scale": [], "color": []}
     for score in ("variance", "image"):
-        assert kept_of(scores, keep_count=99, score=score) == {key: [0, 1, 2] for key in ATTRIBUTES}
+        for count in (3, 99):
+            assert kept_of(scores, keep_count=count, score=score) == {key: [0, 1, 2] for key in ATTRIBUTES}
 
 
 def test_a_count_stands_for_bytes_that_the_picture_divides():

@@ -279,7 +279,8 @@ def pruning_paired(base: Row) -> list[Job]:
     of the rival."""
     rows = [replace(shipped(base), seed=seed) for seed in (0, 1, 2)]
     jobs = [[ways_of_pruning(row)[: 4 if row.seed == 0 else 3]] for row in rows]
-    return [jobs[0], [[tuned_global(base, 2e-4)]], *jobs[1:], *([narrow(row)] for row in rows[1:])]
+    eight = [[narrow(row)] for row in rows]
+    return [jobs[0], [[tuned_global(base, 2e-4)]], eight[1], jobs[1], eight[0], eight[2], jobs[2]]
 
 
 def pruning_key_light(base: Row) -> list[Job]:
