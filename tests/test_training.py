@@ -58,14 +58,13 @@ def test_resume_around_pruning_equals_the_uninterrupted_run(finished, tmp_path, 
 @pytest.mark.parametrize(("correctives", "risen"), [(True, 3.0), (False, 1.0)])
 def test_schedules_know_the_run_and_its_pruning(tmp_path, mini_capture, correctives, risen):
     config = tiny_config(mini_capture, tmp_path)
-    config.pipeline.model.correctives = correctives
+    model: Any = config.pipeline.model
+    model.correctives = correctives
     for group in config.optimizers.values():
         group["scheduler"].after_pruning = 3.0
     parameters = {name: [torch.nn.Parameter(torch.zeros(1))] for name in config.optimizers}
     pipeline = SimpleNamespace(get_param_groups=lambda: parameters)
-    trainer: Any = SimpleNamespace(
-        config=config, pipeline=pipeline, _model=SimpleNamespace(config=config.pipeline.model)
-    )
+    trainer: Any = SimpleNamespace(config=config, pipeline=pipeline, _model=SimpleNamespace(config=model))
     (factor,) = MobavatarTrainer.setup_optimizers(trainer).schedulers["color"].lr_lambdas
     wanted = [decayed("exponential", 0.1, step / STEPS) * (risen if step >= PRUNE_STEP else 1) for step in range(STEPS)]
     assert [factor(step) for step in range(STEPS)] == pytest.approx(wanted)
