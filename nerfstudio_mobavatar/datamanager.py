@@ -24,14 +24,13 @@ from nerfstudio.configs.dataparser_configs import AnnotatedDataParserUnion
 from nerfstudio.data.datamanagers.full_images_datamanager import FullImageDatamanager, FullImageDatamanagerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from nerfstudio_mobavatar.capture import CaptureError
 from nerfstudio_mobavatar.cutouts import CutOutStore, processes_share, scratch_folder
 from nerfstudio_mobavatar.dataparsers.base import nerfstudio_pose
 from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
 from nerfstudio_mobavatar.full_pictures import AvatarDataset, LazyEvalLoader
-from nerfstudio_mobavatar.handover import ThroughSlots, unchanged
 from nerfstudio_mobavatar.saved_config import SavedConfig
 from nerfstudio_mobavatar.step_watch import Shown
 from nerfstudio_mobavatar.stream import StepDataset, StepSampler, init_worker
@@ -83,7 +82,7 @@ class AvatarDataManagerConfig(SavedConfig, FullImageDatamanagerConfig):
     """Loading processes per rank. 0: load in the training process. None: the CPU cores this process may use, shared by
     the ranks, at most 12."""
     prefetch_steps: int = 1
-    """Steps each worker loads ahead; memory holds `num_workers * (prefetch_steps + 1)` steps of crops."""
+    """Steps each worker loads ahead; `num_workers * prefetch_steps` steps of crops are in memory at most."""
     scratch_gb: float = 64.0
     """Space for what is cut out of the pictures when they are first shown, so that none is decoded twice: 1 to 3 MB for
     each of 3 megapixels. At most half of what is free on that disk is taken; the ranks share it. 0: decode always."""
@@ -120,7 +119,6 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         self._steps: Iterator[dict[str, Any]] | None = None
         self._next_step: int | None = None
         self._told_full = False
-        self._slots: ThroughSlots | None = None
         self._rays_per_batch: int | None = None
         self.last_shown = Shown(-1, 0, ())
         """What the last training step looked at."""
@@ -197,20 +195,15 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         if self._next_step is None:
             self.step_dataset.store = self._make_store()
         workers = self.num_workers()
-        self._close_slots()
-        dataset: Dataset[dict[str, Any]] = self.step_dataset
-        if workers and processes_share():
-            dataset = self._slots = ThroughSlots(dataset, workers, self.config.prefetch_steps, self._step_bytes())
         loader = DataLoader(
-            dataset,
+            self.step_dataset,
             batch_size=None,
-            collate_fn=unchanged,
             sampler=range(step, LAST_STEP),
             num_workers=workers,
             prefetch_factor=self.config.prefetch_steps if workers else None,
             timeout=self._poll_s() if workers else 0,
             multiprocessing_context=FORK if workers else None,
-            pin_memory=torch.device(self.device).type == "cuda" and self._slots is None,
+            pin_memory=torch.device(self.device).type == "cuda",
             worker_init_fn=init_worker,
             generator=torch.Generator(),  # else each start draws from the run's own random numbers
         )
@@ -218,25 +211,11 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
             self._steps = iter(loader)
         self._next_step = step
 
-    def _step_bytes(self) -> int:
-        """Most bytes that a step's pictures and mattes have."""
-        pixels = max(view.width * view.height for view in self.train_dataset.metadata["views"])
-        return 4 * pixels * self.config.cameras_per_step
-
-    def _close_slots(self) -> None:
-        if self._slots is not None:
-            self._slots.ring.close()
-        self._slots = None
-
     def next_train(self, step: int) -> tuple[Cameras, dict[str, Any]]:
         """The training data of `step`, whatever was asked for before."""
         if self._steps is None or step != self._next_step:
             self._start(step)
-        if self._slots is not None:
-            self._slots.ring.wait()  # taking a sample has its process go on
         sample = self._take(step)
-        if self._slots is not None:
-            sample = self._slots.receive(sample, torch.device(self.device))
         self._next_step = step + 1
         self.train_count += 1
         self._report_unreadable(step, sample["unreadable"])
