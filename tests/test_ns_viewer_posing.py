@@ -137,7 +137,7 @@ def test_every_output_gives_a_picture_of_its_own(running: Running, tab: Page):
     try:
         control.session.edit(lambda e: turned(e, INDEX["right_shoulder"], np.array([0.0, -0.6, 1.2])))
         names = ("rgb", "accumulation", "depth", *views.NAMES)
-        assert set(panel._output_render.options) == set(names), "what the panel offers"
+        wait(lambda: set(panel._output_render.options) == set(names), "the panel to offer them")
         pictures = {name: pictured(running, watching, name) for name in names}
         for name, picture in pictures.items():
             assert picture.std() > 3, f"{name} is empty"
@@ -210,6 +210,9 @@ def test_frames_are_copied_mirrored_and_scrubbed(running: Running, tab: Page):
     wait(lambda: player.speed == 2.5 and not player.loop, "speed and loop")
     tab.get_by_role("button", name="Play", exact=True).click()
     wait(lambda: not player.playing and player.row == len(fit) - 1, "the motion to end at its last frame")
+    fill(tab, "Speed", 1)
+    tab.get_by_role("checkbox", name="Loop").check()
+    wait(lambda: player.speed == 1 and player.loop, "speed and loop as they were")
     text = control.panel.status.content
     assert "Posed by hand" in text and "stage 2" in text and "l1" in text and "kept" in text, text
     tab.get_by_text("stage 2: fine-tuning after pruning").wait_for()
