@@ -30,18 +30,21 @@ DECAYS = [
     for word in (
         f"--optimizers.{name}.scheduler.shape", "exponential",
         f"--optimizers.{name}.scheduler.final-factor", "0.01" if name.startswith("node") else "0.1",
+        f"--optimizers.{name}.scheduler.after-pruning", "1",
     )
 ]  # fmt: skip
+FORMER = [*DECAYS, "--pipeline.model.pruning.score", "variance"]
+"""What the methods did when these settings were compared."""
 PLAIN_RATES = ["--optimizers.bases.optimizer.lr", "1e-3", "--optimizers.node-basis.optimizer.lr", "5e-5", *SLOW]
 VARIANTS = {
-    "before": [*ALL_INPUTS, *SPARSE, *PLAIN_RATES, *DECAYS],
-    "paper": [*ALL_INPUTS, *SPARSE, *SLOW],
-    "tuned": [*NEAR_INPUTS, *FREE, *QUICK],
-    "mask-term": [*ALL_INPUTS, *FREE, *QUICK, "--pipeline.model.losses.mask-weight", "0.1"],
+    "before": [*ALL_INPUTS, *SPARSE, *PLAIN_RATES, *FORMER],
+    "paper": [*ALL_INPUTS, *SPARSE, *SLOW, *FORMER],
+    "tuned": [*NEAR_INPUTS, *FREE, *QUICK, *FORMER],
+    "mask-term": [*ALL_INPUTS, *FREE, *QUICK, "--pipeline.model.losses.mask-weight", "0.1", *FORMER],
     "shipped": [],
-    "near-2": ["--pipeline.model.avatar.input-reach", "2", *FREE, *QUICK],
-    "near-inputs": [*NEAR_INPUTS, *SPARSE, *SLOW],
-    "no-l1": [*ALL_INPUTS, *FREE, *QUICK],
+    "near-2": ["--pipeline.model.avatar.input-reach", "2", *FREE, *QUICK, *FORMER],
+    "near-inputs": [*NEAR_INPUTS, *SPARSE, *SLOW, *FORMER],
+    "no-l1": [*ALL_INPUTS, *FREE, *QUICK, *FORMER],
 }
 
 
