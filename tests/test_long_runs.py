@@ -16,12 +16,11 @@ MOST_HANDLES, MOST_MB = 3, 8
 """One lost handle or thread a restart would be five, one kept megabyte a step ten."""
 
 
-def test_restarts_dead_workers_tabs_and_a_damaged_picture_leave_nothing_behind(tmp_path: Path, capsys) -> None:
-    found = run(tmp_path, STEPS, RESTART_EVERY)
+def test_restarts_dead_workers_and_a_damaged_picture_leave_nothing_behind(tmp_path: Path, capsys) -> None:
+    found = run(tmp_path, STEPS, RESTART_EVERY, with_tabs=False)
     assert found["loader_restarts"] == STEPS // RESTART_EVERY
     assert found["loader_deaths_counted"] == STEPS // RESTART_EVERY // 2
     assert found["unreadable_pictures_counted"] == 1
-    assert found["viewer_connects"] >= 3 and found["viewer_connects_without_picture"] == 0
     grown = found["file_handles_growth"], found["threads_growth"], found["processes_growth"]
     assert max(grown) <= MOST_HANDLES, found
     assert found["growth_mb"] < MOST_MB, found
