@@ -76,7 +76,7 @@ def read_config(path: Path) -> "TrainerConfig":
     return config
 
 
-def open_run(path: Path, test_mode: Any = "test") -> tuple["TrainerConfig", "Pipeline", Path, int]:
+def open_run(path: Path, test_mode: Any = "test") -> "tuple[TrainerConfig, Pipeline, Path, int]":
     """What nerfstudio's `eval_setup` does, with a configuration and a checkpoint that cannot run code: configuration,
     pipeline with the newest checkpoint loaded, the checkpoint's path and its step.
 
