@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from nerfstudio_mobavatar import cli, durable, trained_poses
+from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
 from nerfstudio_mobavatar.motion import write_motion
+from nerfstudio_mobavatar.pruning import bytes_each
 from nerfstudio_mobavatar.run_config import RunConfigError
 from nerfstudio_mobavatar.web_export import bundle, export, levels, page_folder, pose_sequence, trained_range
 from nerfstudio_mobavatar.web_export.evaluate import evaluate
@@ -76,7 +78,9 @@ def test_the_exported_file_is_the_training_avatar(finished, exported: Path):
     log scales around -3 are 1/1024 off, which is 1/500 in a variance, and the skin weights add as much."""
     model = model_of(finished)
     arrays = bundle.load(exported / "avatar.mobavatar")
-    assert len(arrays.color_index) == 20
+    cost = {name: bytes_each(name, model.avatar.config.basis_size) for name in ATTRIBUTES}
+    spent = sum(len(getattr(arrays, f"{name}_index")) * each for name, each in cost.items())
+    assert 0 <= 20 * sum(cost.values()) - spent < max(cost.values())  # the budget of `tiny_config`
     for row in model.get_buffer("train_rows").tolist():
         fit = fit_row(model, row)
         pose = pose_sequence.from_smplx(fit[0].numpy(), fit[1].numpy(), fit[2].numpy(), arrays.joint_rest[0])
