@@ -302,3 +302,19 @@ def test_moves_of_a_handle_do_not_queue_up(monkeypatch: pytest.MonkeyPatch) -> N
         if scene._settling is not None:
             scene._settling.cancel()
         server.stop()
+
+
+def test_a_program_that_ends_waits_for_the_picture_that_is_being_drawn(start):
+    made, model, sent = start()
+    at_rest(made)
+    model.free.clear()
+    model.drawing.clear()
+    made.action(RenderAction("move", state()))
+    assert model.drawing.wait(SECONDS)
+    ending = threading.Thread(target=renderer.close_all)
+    ending.start()
+    ending.join(0.1)
+    assert ending.is_alive() and made.is_alive()
+    model.free.set()
+    ending.join(SECONDS)
+    assert not ending.is_alive() and not made.is_alive()

@@ -11,11 +11,13 @@ that is in the time by which it chooses the size of its pictures. Here
 - a picture leaves at once, not with viser's next window of 17 ms.
 """
 
+import atexit
 import contextlib
 import threading
 import time
 from collections import deque
 from typing import Any
+from weakref import WeakSet
 
 import cv2
 import numpy as np
@@ -44,6 +46,8 @@ FAR_M = 16.0
 """Depth where nobody stands, metres; the page's format ends at 16.7."""
 PICTURES_TIMED = 5
 SPLIT_COLOUR = (0.133, 0.157, 0.192)
+END_SECONDS = 10.0
+"""How long a program that ends waits for a picture that is being drawn."""
 
 
 class Renderer(RenderStateMachine):
@@ -57,6 +61,13 @@ class Renderer(RenderStateMachine):
         """Whether the tab shows a picture in full size, and nothing has moved since."""
         self._speeds: deque[float] = deque(maxlen=PICTURES_TIMED)
         """Pixels a second of the last pictures."""
+        _renderers.add(self)
+
+    def close(self) -> None:
+        """No more pictures; one that is being drawn and need not be whole is given up."""
+        self.running = False
+        self.interrupt_render_flag = self._is_interruptible
+        self.render_trigger.set()
 
     def action(self, action: RenderAction) -> None:
         """Ask for a picture. The newest camera wins; a step of the training does not replace a move."""
@@ -170,6 +181,20 @@ class Renderer(RenderStateMachine):
         line = torch.tensor(SPLIT_COLOUR, device=image.device).expand(len(image), 1, 3)
         right = colormaps.apply_colormap(other, panel.split_colormap_options)[:, at + 1 :]
         return torch.cat([image[:, :at], line, right], 1)
+
+
+_renderers: WeakSet[Renderer] = WeakSet()
+
+
+@atexit.register
+def close_all() -> None:
+    """A program must not end while a thread of it draws: what torch runs there has the process aborted."""
+    for renderer in list(_renderers):
+        renderer.close()
+    end = time.monotonic() + END_SECONDS
+    for renderer in list(_renderers):
+        if renderer.is_alive():
+            renderer.join(max(0.0, end - time.monotonic()))
 
 
 def image_bytes(pixels: UInt8[ndarray, "h w 3"], kind: str, quality: int) -> tuple[Any, bytes]:
