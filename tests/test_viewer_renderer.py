@@ -305,7 +305,7 @@ def test_moves_of_a_handle_do_not_queue_up(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_program_that_ends_waits_for_the_picture_that_is_being_drawn(start):
-    made, model, sent = start()
+    made, model, _sent = start()
     at_rest(made)
     model.free.clear()
     model.drawing.clear()
