@@ -112,6 +112,8 @@ def run(folder: Path, steps: int, restart_every: int, with_tabs: bool) -> dict[s
     config.viewer.quit_on_train_completion, config.viewer.max_num_display_images = True, 2
     manager: Any = config.pipeline.datamanager
     manager.num_workers = 1
+    if not with_tabs:
+        manager.scratch_gb = 0.0  # every picture is read again and again, the damaged one too
     config.save_config()
     trainer: Any = config.setup(local_rank=0, world_size=1)
     trainer.setup()
