@@ -5,6 +5,7 @@ every picture is shown dozens of times. Where the matte is 0 training sees its o
 out; the rest is kept as it is, without loss, in a file that ends with the run.
 """
 
+import errno
 import os
 import shutil
 import sys
@@ -43,6 +44,8 @@ MOST_WRITING = 0.5
 """Seconds of writing for each second of decoding: a slow disk must not cost more."""
 HEADER = 10
 """Numbers (int32) before the pixels: bytes of the record, both boxes, and how many pixels there are."""
+NO_ROOM = -1
+"""Why nothing more is kept, where it is no error of the system (those have numbers above 0)."""
 IN_MEMORY = ("tmpfs", "ramfs")
 """File systems whose files take memory."""
 
@@ -151,9 +154,9 @@ class CutOutStore:
             if place is not None and os.pwrite(self._file.fileno(), record.data, place) == len(record):
                 self._places[index] = place + 1  # from now on it is found
                 return
-        except OSError:
-            pass
-        self._full[0] = 1
+            self._full[0] = NO_ROOM
+        except OSError as error:
+            self._full[0] = error.errno or errno.EIO
 
     def _reserve(self, size: int) -> int | None:
         """Where to write so much; None where there is no room."""
@@ -175,6 +178,16 @@ class CutOutStore:
     def is_full(self) -> bool:
         """Nothing more is kept: there is no room, or the disk fails."""
         return bool(self._full[0])
+
+    def why_full(self) -> tuple[str, str]:
+        """What happened, and what to do about it."""
+        if self._full[0] == NO_ROOM:
+            return "There is no more room for what is cut out of pictures", "More room: --scratch-gb, --scratch-dir"
+        error = os.strerror(int(self._full[0]))
+        return (
+            f"The disk takes no more of what is cut out of pictures ({error})",
+            "Check it, or name another one: --scratch-dir",
+        )
 
     def used_bytes(self) -> int:
         return int(self._used[0])

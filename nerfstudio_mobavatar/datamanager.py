@@ -253,10 +253,10 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         store = self.step_dataset.store
         if store is not None and store.is_full and not self._told_full:
             self._told_full = True
+            what, advice = store.why_full()
             CONSOLE.print(
-                f"There is no more room for what is cut out of pictures: {store.num_kept()} of {store.pictures} are "
-                f"kept ({store.used_bytes() / 2**30:.1f} GB), the others are decoded at every visit. More room: "
-                "--scratch-gb, --scratch-dir",
+                f"{what}: {store.num_kept()} of {store.pictures} are kept ({store.used_bytes() / 2**30:.1f} GB), "
+                f"the others are decoded at every visit. {advice}",
                 markup=False,
             )
 

@@ -130,6 +130,9 @@ def test_a_disk_that_fails_costs_time_only(
     assert [loader.get(store, 1), loader.get(store, 0), loader.get(store, 1)] == [1, 0, 1]
     assert loader.asked == ([0, 1, 0, 1] if failing == "pread" else [0, 1, 1])
     assert store.is_full == (failing == "pwrite")
+    if store.is_full:
+        assert store.why_full()[0].startswith("There is no more room" if how == "short" else "The disk takes no more")
+        assert ("Input/output error" in store.why_full()[0]) == (how == "error")
 
 
 def test_a_slow_disk_is_written_to_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
