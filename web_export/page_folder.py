@@ -103,7 +103,13 @@ def free_name(given: str, used: set[str]) -> str:
     """A motion's name that is also a file's on every system and server, not in `used` (lower case), to which it is
     added. `given` may be a file's name."""
     stem = given.removesuffix(".json").removesuffix(".bin").removesuffix(".pose")
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "motion"
+    return unused(stem, used, "motion")
+
+
+def unused(given: str, used: set[str], otherwise: str) -> str:
+    """`given` (`otherwise` where nothing of it is left) in characters that need no quoting anywhere, numbered where it
+    is in `used` (lower case), to which it is added."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", given).strip("-") or otherwise
     name, count = plain, 2
     while name.lower() in used:
         name, count = f"{plain}-{count}", count + 1

@@ -32,6 +32,7 @@ from .page_folder import (
     ExportError,
     check_output_dir,
     copy_viewer,
+    unused,
 )
 
 VIEWER_FOLDER = "viewer"
@@ -136,12 +137,7 @@ def read_entries(sources: Iterable[Path]) -> list[Entry]:
 def folder_name(name: str, taken: set[str]) -> str:
     """A name for a folder that needs no quoting anywhere, and is not in `taken` (lower case), to which it is added."""
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    base = re.sub(r"[^A-Za-z0-9_-]+", "-", ascii_name).strip("-") or "avatar"
-    found, number = base, 2
-    while found.lower() in taken:
-        found, number = f"{base}-{number}", number + 1
-    taken.add(found.lower())
-    return found
+    return unused(ascii_name, taken, "avatar")
 
 
 def write_site(folder: Path, entries: list[Entry], title: str) -> int:
