@@ -134,6 +134,14 @@ def at_rest(made: Renderer) -> None:
     until(lambda: made._is_sharp and made.next_action is None, "the picture at rest")
 
 
+def held_while_drawing(made: Renderer, model: Model, action: Any) -> None:
+    """The model draws what is asked for, and does not end before it is let free."""
+    model.free.clear()
+    model.drawing.clear()
+    made.action(RenderAction(action, state()))
+    assert model.drawing.wait(SECONDS)
+
+
 def grey(message: Any) -> int:
     return int(cv2.imdecode(np.frombuffer(message.rgb_bytes, np.uint8), cv2.IMREAD_COLOR)[0, 0, 0])
 
@@ -190,10 +198,7 @@ def test_a_move_interrupts_a_slow_picture_on_a_processor_only(start) -> None:
 def test_a_step_of_the_training_does_not_replace_a_move(start) -> None:
     made, model, _ = start()
     at_rest(made)
-    model.free.clear()
-    model.drawing.clear()
-    made.action(RenderAction("step", state()))
-    assert model.drawing.wait(SECONDS)
+    held_while_drawing(made, model, "step")
     made.action(RenderAction("move", state()))
     made.action(RenderAction("step", state()))
     assert made.next_action is not None and made.next_action.action == "move"
@@ -307,10 +312,7 @@ def test_moves_of_a_handle_do_not_queue_up(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_program_that_ends_waits_for_the_picture_that_is_being_drawn(start):
     made, model, _sent = start()
     at_rest(made)
-    model.free.clear()
-    model.drawing.clear()
-    made.action(RenderAction("move", state()))
-    assert model.drawing.wait(SECONDS)
+    held_while_drawing(made, model, "move")
     ending = threading.Thread(target=renderer.close_all)
     ending.start()
     ending.join(0.1)

@@ -188,7 +188,7 @@ _renderers: WeakSet[Renderer] = WeakSet()
 
 @atexit.register
 def close_all() -> None:
-    """A program must not end while a thread of it draws: what torch runs there has the process aborted."""
+    """A program must not end while a thread of it draws: what torch runs there may have the process aborted."""
     for renderer in list(_renderers):
         renderer.close()
     end = time.monotonic() + END_SECONDS
