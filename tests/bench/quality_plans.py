@@ -302,6 +302,13 @@ def convergence(base: Row) -> list[Job]:
     return [[[row]] for row in rows]
 
 
+def longer(base: Row) -> list[Job]:
+    """Four times the steps: what is left of local against global features when more of both has converged."""
+    steps = 4 * base.steps
+    rows = [shipped(base), tuned_global(base, 2e-4), scheduled(tuned_global(base, 2e-4), decay="cosine")]
+    return [[[scheduled(replace(row, steps=steps), curve_every=steps // 12)]] for row in rows]
+
+
 def candidates(base: Row) -> list[Job]:
     """What might raise local features further."""
     row = shipped(base)
@@ -321,5 +328,5 @@ PLANS: dict[str, Callable[[Row], Sequence[Job | Later]]] = {
     "schedules": schedules, "pruned": pruned, "seeds": seeds,
     "pruning": pruning, "narrow-bases": narrow_bases, "pruning-paired": pruning_paired,
     "pruning-key-light": pruning_key_light,
-    "candidates": candidates, "convergence": convergence, "final": final,
+    "candidates": candidates, "longer": longer, "convergence": convergence, "final": final,
 }  # fmt: skip
