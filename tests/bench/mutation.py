@@ -1,6 +1,7 @@
 """Mutation score of the core: the share of small changes to it that the tests notice.
 
     python -m tests.bench.mutation --jobs 2           hours on two cores, minutes on many
+    python -m tests.bench.mutation --resume           goes on where --limit-s ended the last one
 
 mutmut (its settings are in pyproject.toml) changes one operator, number or argument at a time and runs the tests that
 call the changed function. Caught: a test failed. Whatever else happened (all passed, no test calls it, out of time) is
@@ -77,11 +78,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--limit-s", type=float, default=4 * 3600.0)
+    parser.add_argument("--resume", action="store_true", help="try what the last run has not tried")
     parser.add_argument("--report-only", action="store_true", help="of the last run's folder")
     parser.add_argument("mutants", nargs="*", help="names or patterns; all without any")
     arguments = parser.parse_args()
     if not arguments.report_only:
-        prepare()
+        if not arguments.resume:
+            prepare()
         run(arguments.jobs, arguments.limit_s, arguments.mutants)
     found = outcomes(WORK / "mutants")
     if not found:

@@ -45,8 +45,12 @@ def main() -> None:
     again.add_argument("reader", choices=BY_NAME)
     again.add_argument("file", type=Path)
     guided = commands.add_parser("guided")
-    guided.add_argument("--readers", nargs="*", default=[], help="all but whole captures where none is named")
-    guided.add_argument("--keep", type=Path, required=True, help="folder for files that fail, and logs")
+    guided.add_argument("--readers", nargs="*", default=[], help="as of run")
+    guided.add_argument("--keep", type=Path, required=True, help="folder for files that fail, logs and counts; with "
+                        "those of an earlier command it goes on with what is missing")  # fmt: skip
+    guided.add_argument("--jobs", type=int, default=1)
+    guided.add_argument("--seconds", type=float, default=float("inf"), help="stop after this time")
+    guided.add_argument("--sound", type=Path, help="sound files that 'make' wrote")
     guided.add_argument("--runs", type=int, default=10_000)
     guided.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -88,8 +92,8 @@ def _run(args: argparse.Namespace) -> None:
 def _guided(args: argparse.Namespace) -> None:
     from tests.fuzz import guided
 
-    chosen = [t for t in TARGETS if (t.name in args.readers if args.readers else not t.name.startswith("capture_"))]
-    found = guided.run_each(chosen, args.runs, args.seed, args.keep)
+    chosen = [target for target in TARGETS if not args.readers or target.name in args.readers]
+    found = guided.run_each(chosen, args.runs, args.seed, args.keep, args.jobs, args.seconds, args.sound)
     for kind, known in sorted(found.failures.items()):
         print(f"FAIL {known['count']:>6} x {kind}: {known['text'][:300]}")
     values = {
@@ -98,7 +102,7 @@ def _guided(args: argparse.Namespace) -> None:
         "found": len(found.failures),
         "open": sum(is_open(kind, [args.keep]) for kind in found.failures),
         "device": device_name("cpu"),
-        "command": f"python -m tests.fuzz guided --runs {args.runs} --seed {args.seed} --keep DIR",
+        "command": f"python -m tests.fuzz guided --runs {args.runs} --seed {args.seed} --jobs {args.jobs} --keep DIR",
     }
     write("reliability", {"fuzz_guided": values})
 
