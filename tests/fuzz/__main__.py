@@ -45,7 +45,7 @@ def main() -> None:
     again.add_argument("reader", choices=BY_NAME)
     again.add_argument("file", type=Path)
     guided = commands.add_parser("guided")
-    guided.add_argument("--readers", nargs="*", default=[], help="as of run")
+    guided.add_argument("--readers", nargs="*", default=[], choices=BY_NAME, help="in this order")
     guided.add_argument("--keep", type=Path, required=True, help="folder for files that fail, logs and counts; with "
                         "those of an earlier command it goes on with what is missing")  # fmt: skip
     guided.add_argument("--jobs", type=int, default=1)
@@ -92,7 +92,7 @@ def _run(args: argparse.Namespace) -> None:
 def _guided(args: argparse.Namespace) -> None:
     from tests.fuzz import guided
 
-    chosen = [target for target in TARGETS if not args.readers or target.name in args.readers]
+    chosen = [BY_NAME[name] for name in args.readers] or TARGETS
     found = guided.run_each(chosen, args.runs, args.seed, args.keep, args.jobs, args.seconds, args.sound)
     for kind, known in sorted(found.failures.items()):
         print(f"FAIL {known['count']:>6} x {kind}: {known['text'][:300]}")
