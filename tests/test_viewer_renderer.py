@@ -15,17 +15,10 @@ from nerfstudio.cameras.cameras import CameraType
 from nerfstudio.viewer.render_state_machine import RenderAction
 from nerfstudio.viewer.utils import CameraState
 from nerfstudio.viewer.viewer import Viewer
-from viser import _messages
 
-from nerfstudio_mobavatar.posing.edit import EditedPose
-from nerfstudio_mobavatar.posing.ik import LIMBS, world_joints
 from nerfstudio_mobavatar.viewer import renderer
 from nerfstudio_mobavatar.viewer.renderer import DEPTH_SIDE, FAR_M, LEAST_HEIGHT, Renderer, depth_bytes
-from nerfstudio_mobavatar.viewer.session import PoseSession
-from nerfstudio_mobavatar.viewer.skeleton import ROOT, VISER_PER_METRE, SkeletonScene
-
-from .goldens.make_posing import skeleton
-from .test_ns_tools import free_port
+from nerfstudio_mobavatar.viewer.skeleton import VISER_PER_METRE
 
 MOST = 600
 SECONDS = 20.0
@@ -255,58 +248,6 @@ def test_pictures_keep_their_colours_and_get_bars_where_the_tab_is_wider() -> No
     wide = renderer.fitted(pixels, 2.0)
     assert wide.shape == (40, 80, 3) and not wide[:, :25].any() and (wide[:, 25:55] == pixels).all()
     assert renderer.fitted(pixels, 0.75) is pixels
-
-
-def test_moves_of_a_handle_do_not_queue_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A browser's moves come faster than they are done: the last one is, and few of those before."""
-    body = skeleton()
-    server = viser.ViserServer(host="127.0.0.1", port=free_port(), verbose=False)
-    session = PoseSession(lambda: EditedPose(np.zeros((55, 3)), np.zeros(3), np.zeros(10)))
-    scene = SkeletonScene(server, session, lambda: body, lambda joint: None)
-    wrist = world_joints(body, np.zeros((55, 3)), np.zeros(3))[1][LIMBS["left_hand"].end]
-    edits, edit, free = [], session.edit, threading.Event()
-
-    def slow(change: Any, handle: object = None, gesture: object = None) -> None:
-        edits.append(handle)
-        assert free.wait(SECONDS)
-        edit(change, handle, gesture)
-
-    monkeypatch.setattr(session, "edit", slow)
-
-    def move(name: str, point: np.ndarray) -> threading.Thread:
-        x, y, z = (float(v) for v in VISER_PER_METRE * point)
-        message = _messages.TransformControlsUpdateMessage(f"{ROOT}/drag_{name}", (1.0, 0.0, 0.0, 0.0), (x, y, z))
-        said = lambda: server.scene._handle_transform_controls_updates(0, message)  # noqa: E731  # type: ignore
-        thread = threading.Thread(target=said, daemon=True)
-        thread.start()
-        return thread
-
-    try:
-        first = move("left_hand", wrist)
-        until(lambda: len(edits) == 1, "the first move")
-        last = wrist + np.array([-0.1, 0.1, 0.1])
-        for share in np.linspace(0.1, 1.0, 50):
-            left = move("left_hand", wrist + share * (last - wrist))
-            left.join(SECONDS)
-            assert not left.is_alive(), "it leaves its move to the thread that is at it"
-        move("pelvis", body.rest[0]).join(SECONDS)  # another handle's is not lost
-        free.set()
-        first.join(SECONDS)
-        assert not first.is_alive() and edits == ["left_hand", "left_hand", "pelvis"]
-        found = world_joints(body, session.now().pose, session.now().transl)[1][LIMBS["left_hand"].end]
-        assert np.abs(found - last).max() < 5e-3
-        # a browser may say anything: what follows is done all the same
-        with pytest.raises(ValueError, match="finite"):
-            scene.handles["left_hand"]._impl.position = np.full(3, np.nan)
-            scene._drag("left_hand")
-        move("left_hand", wrist).join(SECONDS)
-        found = world_joints(body, session.now().pose, session.now().transl)[1][LIMBS["left_hand"].end]
-        assert np.abs(found - wrist).max() < 5e-3
-    finally:
-        free.set()
-        if scene._settling is not None:
-            scene._settling.cancel()
-        server.stop()
 
 
 def test_a_program_that_ends_waits_for_the_picture_that_is_being_drawn(start):

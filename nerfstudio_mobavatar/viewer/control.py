@@ -19,6 +19,7 @@ from nerfstudio_mobavatar.losses import composite
 from nerfstudio_mobavatar.posing.edit import EditedPose
 from nerfstudio_mobavatar.posing.ik import Skeleton, world_joints
 
+from .inbox import keep_order
 from .panel import Panel
 from .pointer import Pointer
 from .renderer import Renderer
@@ -60,6 +61,7 @@ class PoseControl(ViewerControl):
     def _setup(self, viewer: Viewer) -> None:
         super()._setup(viewer)
         self._viewer = viewer
+        keep_order(viewer.viser_server)
         self.skeleton_scene = SkeletonScene(viewer.viser_server, self.session, self.skeleton, self._select)
         self.panel = Panel(self, viewer)
         self.session.listen(self.rerender)  # first: it only wakes the renderers

@@ -32,7 +32,7 @@ from .views import stage_of
 if TYPE_CHECKING:
     from .control import PoseControl
 
-SETTLE_SECONDS, STATUS_SECONDS, ECHO_SECONDS = 0.3, 2.0, 5.0
+SETTLE_SECONDS, HELD_SECONDS, STATUS_SECONDS, ECHO_SECONDS = 0.3, 0.25, 2.0, 5.0
 AXES = "xyz"
 GROUP_OF = {name: group for group, names in edit.GROUPS.items() for name in names}
 
@@ -85,7 +85,7 @@ class Panel:
         """The session shows another pose: sliders follow when it rests, the camera at once."""
         self._follow_pelvis()
         with self._slider_lock:
-            if self._settling is None or not self._settling.is_alive():
+            if self._settling is None:
                 self._settling = threading.Timer(SETTLE_SECONDS, self._sync_sliders)
                 self._settling.daemon = True
                 self._settling.start()
@@ -206,8 +206,13 @@ class Panel:
         low, high, step = span
         now = round(float(np.clip(read(self._session.now()), low, high)), 2)
         handle = self.gui.add_slider(label, low, high, step, now)
-        edited = lambda: self._session.edit(lambda e: write(e, float(handle.value)), ("slider", label))  # noqa: E731
-        handle.on_update(self.by_hand(lambda: None if self.is_echo(handle) else self._stop_and(edited)))
+
+        def moved() -> None:
+            value = float(handle.value)  # it may be told another one before the session has time
+            if not self.is_echo(handle):
+                self._stop_and(lambda: self._session.edit(lambda e: write(e, value), ("slider", label)))
+
+        handle.on_update(self.by_hand(moved))
         with self._slider_lock:
             self._sliders.append((handle, read))
         return handle
@@ -241,12 +246,18 @@ class Panel:
                     self._angle_handles.append(self._angle_slider(label, (NAMES[self._joint],), axis))
 
     def _sync_sliders(self) -> None:
-        edited = self._session.now()
         with self._slider_lock:
+            self._settling = None  # what changes from here on is another one's
+            edited, is_held = self._session.now(), False
             for handle, read in self._sliders:
                 value = float(read(edited))
                 if abs(value - float(handle.value)) > 0.006:
-                    self.tell(handle, round(value, 2))
+                    if time.time() - handle.update_timestamp < HELD_SECONDS:
+                        is_held = True  # a hand may be at it, whose next move must not be taken for an answer
+                    else:
+                        self.tell(handle, round(value, 2))
+        if is_held:
+            self.changed()
         self._say_status()
 
     # --- actions ----------------------------------------------------------------------------------------------------

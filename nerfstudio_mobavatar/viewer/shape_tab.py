@@ -32,12 +32,12 @@ class ShapeTab:
             slider.on_update(panel.by_hand(lambda i=i: self._moved(i)))
 
     def _moved(self, i: int) -> None:
-        slider = self._sliders[i]
-        if self._panel.is_echo(slider):
+        value = float(self._sliders[i].value)
+        if self._panel.is_echo(self._sliders[i]):
             return
-        with self._lock:  # a shape takes longer than a slider's next move: those that waited find nothing to do
+        with self._lock:
             values = list(self._history.now)
-            values[i] = float(slider.value)
+            values[i] = value
             if tuple(values) != self._history.now:
                 self._history.record(tuple(values), self._control.session.gesture(("shape", i)))
                 self._control.set_shape(np.array(values))

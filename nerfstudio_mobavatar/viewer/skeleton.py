@@ -1,8 +1,7 @@
 """The skeleton drawn into the scene, and the gizmos that turn and drag it. Written for viser 0.2.7.
 
 viser's scene tree does the kinematics: every joint is a node below its parent with the pose's local rotation, its
-bones are meshes that never change. Gizmos lie in the world. Their callbacks come from a pool of threads in any order,
-so each reads what its handle holds now.
+bones are meshes that never change. Gizmos lie in the world.
 """
 
 import threading
@@ -75,9 +74,6 @@ class SkeletonScene:
         """Rotation (wxyz) of every joint as the browsers have it."""
         self.joint = 0
         self._dragged: tuple[object, float] = (None, 0.0)
-        self._moves: dict[object, Callable[[EditedPose], EditedPose]] = {}
-        """By handle: the newest move that is not done yet."""
-        self._moves_lock, self._is_moving = threading.Lock(), False
         self._settling: threading.Timer | None = None
         scene = server.scene
         self._root = scene.add_frame(f"{ROOT}/skeleton", show_axes=False, visible=False)
@@ -171,22 +167,22 @@ class SkeletonScene:
         return mesh
 
     def _turn(self) -> None:
-        joint = self.joint
+        joint, wanted = self.joint, np.array(self.gizmo.wxyz, np.float64)
 
         def change(edited: EditedPose) -> EditedPose:
             skeleton = self._skeleton()
             q = world_joints(skeleton, edited.pose, edited.transl)[0]
             up = skeleton.parents[joint]
-            wanted = np.asarray(self.gizmo.wxyz, np.float64)
             local = multiply(conjugate(q[up]), wanted) if up >= 0 else wanted
             return turned(edited, joint, rotation_vector(local))
 
         self._move("turn", change, ("turn", joint))
 
     def _drag(self, name: str) -> None:
+        target = np.array(self.handles[name].position, np.float64) / VISER_PER_METRE
+
         def change(edited: EditedPose) -> EditedPose:
             skeleton = self._skeleton()
-            target = np.asarray(self.handles[name].position, np.float64) / VISER_PER_METRE
             if name in LIMBS:
                 return edited.with_pose(reach(skeleton, edited.pose, edited.transl, LIMBS[name], target))
             return moved_pelvis(skeleton, edited, target - skeleton.rest[0])
@@ -194,15 +190,9 @@ class SkeletonScene:
         self._move(name, change, name)
 
     def _move(self, held: object, change: Callable[[EditedPose], EditedPose], handle: object) -> None:
-        """Moves come faster than they are done where the machine is busy: the thread that finds nobody at it does the
-        newest of each handle until there is none, the others leave theirs to it."""
-        with self._moves_lock:
-            self._dragged = (held, time.monotonic())
-            self._moves[handle] = change
-            if self._is_moving:
-                return
-            self._is_moving = True
-        self._do_moves()
+        """`change` knows where the gizmo is now: it may be put back onto its joint before the session has time."""
+        self._dragged = (held, time.monotonic())
+        self._session.edit(change, handle)
         with self._lock:
             if self._settling is not None:
                 self._settling.cancel()
@@ -210,21 +200,6 @@ class SkeletonScene:
             self._settling = threading.Timer(GESTURE_SECONDS + 0.05, self.sync)
             self._settling.daemon = True
             self._settling.start()
-
-    def _do_moves(self) -> None:
-        while True:
-            with self._moves_lock:
-                if not self._moves:
-                    self._is_moving = False
-                    return
-                handle = next(iter(self._moves))
-                change = self._moves.pop(handle)
-            try:
-                self._session.edit(change, handle)
-            except Exception:
-                with self._moves_lock:
-                    self._is_moving = False  # else no move would ever be done again
-                raise
 
 
 def _path(skeleton: Skeleton, joint: int) -> str:
