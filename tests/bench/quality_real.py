@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from nerfstudio_mobavatar.avatar import AvatarConfig
 from nerfstudio_mobavatar.configs import RATES
 from tests.bench import common, road
 
@@ -34,7 +35,7 @@ DECAYS = [
     )
 ]  # fmt: skip
 FORMER = [*DECAYS, "--pipeline.model.pruning.score", "variance"]
-"""What the methods did when these settings were compared."""
+"""What the methods did when the other settings were compared."""
 PLAIN_RATES = ["--optimizers.bases.optimizer.lr", "1e-3", "--optimizers.node-basis.optimizer.lr", "5e-5", *SLOW]
 VARIANTS = {
     "before": [*ALL_INPUTS, *SPARSE, *PLAIN_RATES, *FORMER],
@@ -42,6 +43,8 @@ VARIANTS = {
     "tuned": [*NEAR_INPUTS, *FREE, *QUICK, *FORMER],
     "mask-term": [*ALL_INPUTS, *FREE, *QUICK, "--pipeline.model.losses.mask-weight", "0.1", *FORMER],
     "shipped": [],
+    "unpruned": ["--pipeline.model.pruning.keep-count", str(AvatarConfig().num_gaussians)],
+    "pruned-by-variance": ["--pipeline.model.pruning.score", "variance"],
     "near-2": ["--pipeline.model.avatar.input-reach", "2", *FREE, *QUICK, *FORMER],
     "near-inputs": [*NEAR_INPUTS, *SPARSE, *SLOW, *FORMER],
     "no-l1": [*ALL_INPUTS, *FREE, *QUICK, *FORMER],
