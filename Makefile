@@ -68,10 +68,11 @@ sbom: setup-test viewer-packages ## CycloneDX lists of what users install and of
 	cd $(VIEWER) && npm sbom --package-lock-only --sbom-format cyclonedx > $(CURDIR)/build/sbom-page.json
 
 coverage: setup-test viewer-packages exchange-packages ## every test, and which lines no test runs, into build/coverage
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov=nerfstudio_mobavatar --cov-report=term --cov-report=html:build/coverage $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term --cov-report=html:build/coverage --cov-report=json:build/coverage.json $(ARGS)
+	$(BIN)/python -m tests.bench.coverage build/coverage.json
 
 mutation: setup-test ## how many small changes of the core the tests notice: hours on two cores
 	$(BIN)/python -m tests.bench.mutation --jobs $(JOBS)
 
 clean: ## remove what these targets made (.venv included)
-	rm -rf .venv build demo $(VIEWER)/node_modules $(EXCHANGE_TOOLS)/node_modules .pytest_cache .ruff_cache nerfstudio_mobavatar.egg-info
+	rm -rf .venv build demo .coverage* $(VIEWER)/node_modules $(EXCHANGE_TOOLS)/node_modules .pytest_cache .ruff_cache nerfstudio_mobavatar.egg-info
