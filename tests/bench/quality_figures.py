@@ -75,14 +75,13 @@ def pairs() -> dict[str, tuple[str, dict[str, Any], dict[str, Any]]]:
     best, rival, shipped = NONE | LOCAL, NONE | GLOBAL, WHOLE | SHIPPED
     kept, near_kept = SHIPPED | SAME_TRUNK, LOCAL | SAME_TRUNK
     near_pruned = LOCAL | {"pruning": "bytes-90", "tune_rate": 4.0}
-    long, cosine = {"steps": 4 * STEPS}, {"decay": "cosine"}
+    long = {"steps": 12_000}
     rich, key = {"frames": 480, "folds": "rich"}, {"frames": 480, "lighting": "key"}
     everywhere = {
         "local{}_over_global64_db": (shipped, rival),
         "local_near_inputs{}_over_global64_db": (best, rival),
         "local{}_over_global64_8000_steps_db": (shipped | {"steps": 8000}, rival | {"steps": 8000}),
-        f"local{{}}_over_global64_{4 * STEPS}_steps_db": (shipped | long, rival | long),
-        f"local{{}}_over_global64_cosine_{4 * STEPS}_steps_db": (shipped | long, rival | long | cosine),
+        "local{}_over_global64_12000_steps_db": (shipped | long, rival | long),
         "pruned90{}_minus_unpruned_db": (PRUNED, kept),
         "pruned90_8_features{}_minus_unpruned_db": (NARROW, kept),
         "pruned90_top_of_each{}_minus_unpruned_db": (TOP, kept),
