@@ -1,6 +1,7 @@
 """A browser's hands on the avatar in nerfstudio's viewer, while it trains: real Chromium, real viser server."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from nerfstudio_mobavatar.motion.joint_names import INDEX
 from nerfstudio_mobavatar.posing.edit import EditedPose, degrees_of, mirrored, turned
 from nerfstudio_mobavatar.posing.ik import LIMBS, world_joints
 from nerfstudio_mobavatar.posing.limits import conjugate, multiply, quaternion, rotation_vector, turn
-from nerfstudio_mobavatar.viewer import views
+from nerfstudio_mobavatar.viewer import threads, views
 from nerfstudio_mobavatar.viewer.session import GESTURE_SECONDS, same
 from nerfstudio_mobavatar.viewer.skeleton import ROOT, VISER_PER_METRE
 from nerfstudio_mobavatar.web_export.export import write_bundle
@@ -255,11 +256,19 @@ def test_a_storm_of_moves_leaves_nothing_behind(running: Running, tab: Page):
         wait(lambda: machine._is_sharp and machine.next_action is None, "the picture of the last move")
         assert drawn[-1] is running.session.shown and len(edits) <= 2 * moves and len(drawn) <= len(edits) + 3
         assert waiting() == 0
+        ours = {thread for thread in threading.enumerate() if made_in(thread).startswith("nerfstudio_mobavatar.viewer")}
+        assert ours and ours <= set(threads._running), "they would be cut off when the program ends"
     finally:
         sys.setswitchinterval(interval)
         running.session.edit, machine._drawn = edit, draw
         storm.close()
     wait(lambda: len(running.clients()) == 1, "the second tab to go")
+
+
+def made_in(thread: threading.Thread) -> str:
+    """Module of what a thread runs."""
+    runs = getattr(thread, "function", None) or getattr(thread, "_target", None) or thread.run
+    return getattr(runs, "__module__", "")
 
 
 def still_for(seconds: float, value: Callable[[], Any]) -> bool:

@@ -16,7 +16,7 @@ from nerfstudio.viewer.render_state_machine import RenderAction
 from nerfstudio.viewer.utils import CameraState
 from nerfstudio.viewer.viewer import Viewer
 
-from nerfstudio_mobavatar.viewer import renderer
+from nerfstudio_mobavatar.viewer import renderer, threads
 from nerfstudio_mobavatar.viewer.renderer import DEPTH_SIDE, FAR_M, LEAST_HEIGHT, Renderer, depth_bytes
 from nerfstudio_mobavatar.viewer.skeleton import VISER_PER_METRE
 
@@ -250,11 +250,13 @@ def test_pictures_keep_their_colours_and_get_bars_where_the_tab_is_wider() -> No
     assert renderer.fitted(pixels, 0.75) is pixels
 
 
-def test_a_program_that_ends_waits_for_the_picture_that_is_being_drawn(start):
+def test_a_program_that_ends_waits_for_the_picture_that_is_being_drawn(start, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(threads, "_is_ending", threading.Event())
+    monkeypatch.setattr(threads, "_running", {})
     made, model, _sent = start()
     at_rest(made)
     held_while_drawing(made, model, "move")
-    ending = threading.Thread(target=renderer.close_all)
+    ending = threading.Thread(target=threads.end_all)
     ending.start()
     ending.join(0.1)
     assert ending.is_alive() and made.is_alive()

@@ -26,6 +26,7 @@ from .renderer import Renderer
 from .session import PoseSession
 from .shape import Shape
 from .skeleton import VISER_PER_METRE, SkeletonScene
+from .threads import stop_at_exit
 from .views import CAPTURED, Views, beside
 
 if TYPE_CHECKING:
@@ -220,6 +221,7 @@ class PoseControl(ViewerControl):
             theirs = viewer.render_statemachines[client.client_id]  # nerfstudio's callback came first
             ours = viewer.render_statemachines[client.client_id] = Renderer(viewer, client)
             theirs.running = False
+            stop_at_exit(theirs, theirs.render_trigger.set)  # it may be at a picture
             ours.start()
         self.skeleton_scene.sync()
         self.look(client)

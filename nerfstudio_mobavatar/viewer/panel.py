@@ -27,6 +27,7 @@ from nerfstudio_mobavatar.trained_poses import TOLERANCE
 from . import files
 from .player import MotionPlayer
 from .shape_tab import ShapeTab
+from .threads import stop_at_exit
 from .views import stage_of
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ class Panel:
             self._look_tab()
         self._say_status()
         self._stopped = threading.Event()
-        threading.Thread(target=self._status_loop, daemon=True, name="avatar status").start()
+        status = threading.Thread(target=self._status_loop, daemon=True, name="avatar status")
+        status.start()
+        stop_at_exit(status, self._stopped.set)
 
     def selected(self, joint: int) -> None:
         """Another joint was clicked: show its sliders."""
@@ -89,6 +92,7 @@ class Panel:
                 self._settling = threading.Timer(SETTLE_SECONDS, self._sync_sliders)
                 self._settling.daemon = True
                 self._settling.start()
+                stop_at_exit(self._settling, self._settling.cancel)
 
     # --- tabs -------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from nerfstudio_mobavatar.motion import Motion
 
 from .files import frame_of
 from .session import PoseSession
+from .threads import stop_at_exit
 
 MAX_UPDATES_PER_SECOND = 30.0
 
@@ -63,6 +64,7 @@ class MotionPlayer:
                 target=self._play, args=(run, self._motion), daemon=True, name="motion player"
             )
         self._thread.start()
+        stop_at_exit(self._thread, self.pause)
 
     def pause(self) -> None:
         """Stop after the step that is being taken."""

@@ -11,13 +11,11 @@ that is in the time by which it chooses the size of its pictures. Here
 - a picture leaves at once, not with viser's next window of 17 ms.
 """
 
-import atexit
 import contextlib
 import threading
 import time
 from collections import deque
 from typing import Any
-from weakref import WeakSet
 
 import cv2
 import numpy as np
@@ -35,6 +33,8 @@ from numpy import ndarray
 from torch import Tensor
 from viser import _messages
 
+from .threads import stop_at_exit
+
 MOVE_SECONDS = 1 / 30
 """For one picture while something moves: drawn, packed and handed over."""
 REST_SECONDS = 0.2
@@ -46,8 +46,6 @@ FAR_M = 16.0
 """Depth where nobody stands, metres; the page's format ends at 16.7."""
 PICTURES_TIMED = 5
 SPLIT_COLOUR = (0.133, 0.157, 0.192)
-END_SECONDS = 10.0
-"""How long a program that ends waits for a picture that is being drawn."""
 
 
 class Renderer(RenderStateMachine):
@@ -61,7 +59,10 @@ class Renderer(RenderStateMachine):
         """Whether the tab shows a picture in full size, and nothing has moved since."""
         self._speeds: deque[float] = deque(maxlen=PICTURES_TIMED)
         """Pixels a second of the last pictures."""
-        _renderers.add(self)
+
+    def start(self) -> None:
+        super().start()
+        stop_at_exit(self, self.close)
 
     def close(self) -> None:
         """No more pictures; one that is being drawn and need not be whole is given up."""
@@ -181,20 +182,6 @@ class Renderer(RenderStateMachine):
         line = torch.tensor(SPLIT_COLOUR, device=image.device).expand(len(image), 1, 3)
         right = colormaps.apply_colormap(other, panel.split_colormap_options)[:, at + 1 :]
         return torch.cat([image[:, :at], line, right], 1)
-
-
-_renderers: WeakSet[Renderer] = WeakSet()
-
-
-@atexit.register
-def close_all() -> None:
-    """A program must not end while a thread of it draws: what torch runs there may have the process aborted."""
-    for renderer in list(_renderers):
-        renderer.close()
-    end = time.monotonic() + END_SECONDS
-    for renderer in list(_renderers):
-        if renderer.is_alive():
-            renderer.join(max(0.0, end - time.monotonic()))
 
 
 def image_bytes(pixels: UInt8[ndarray, "h w 3"], kind: str, quality: int) -> tuple[Any, bytes]:

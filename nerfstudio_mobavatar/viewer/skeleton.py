@@ -19,6 +19,7 @@ from nerfstudio_mobavatar.posing.ik import LIMBS, Skeleton, reach, world_joints
 from nerfstudio_mobavatar.posing.limits import conjugate, multiply, quaternion, rotation_vector
 
 from .session import GESTURE_SECONDS, PoseSession
+from .threads import stop_at_exit
 
 VISER_PER_METRE = 10.0
 """nerfstudio's viewer shows the world ten times as large."""
@@ -200,6 +201,7 @@ class SkeletonScene:
             self._settling = threading.Timer(GESTURE_SECONDS + 0.05, self.sync)
             self._settling.daemon = True
             self._settling.start()
+            stop_at_exit(self._settling, self._settling.cancel)
 
 
 def _path(skeleton: Skeleton, joint: int) -> str:

@@ -36,8 +36,6 @@ STEP_S, HOURS = 0.015, 24
 DAY = round(3600 * HOURS / STEP_S)
 COUNTS = 40
 """Of what is in use, in a run."""
-LAST_STEPS = 3
-"""Without tabs: nerfstudio's threads that draw a picture while the program ends make it abort."""
 PICTURE_S = 60.0
 """A tab that has no picture after this time is a failure."""
 
@@ -135,7 +133,6 @@ def run(folder: Path, steps: int, restart_every: int, with_tabs: bool) -> dict[s
             seen.append(Usage.now())
             tabs.hold = False
         tabs.hold |= done % max(steps // COUNTS, 1) == 0
-        tabs.stop |= done > steps - LAST_STEPS
 
     trainer.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], after))
     visitor = threading.Thread(target=tabs, daemon=True)
