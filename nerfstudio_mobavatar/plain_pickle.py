@@ -31,6 +31,8 @@ TORCH_KINDS = {
 }  # fmt: skip
 """Torch's kinds of storages, and numpy's types of their elements."""
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+MOST_SHOWN = 100
+"""Characters of a name that the file gives, which a message repeats."""
 
 
 class RefusedPickleError(pickle.UnpicklingError):
@@ -196,7 +198,7 @@ def _default_dictionary(*_: Any) -> dict[Any, Any]:
 def _encode(text: str, encoding: str = "latin1") -> bytes:
     """Bytes inside pickles of old protocols are written as text plus this call; no other codec is needed."""
     if encoding.lower() not in ("latin1", "latin-1"):
-        raise RefusedPickleError(f"codec {encoding!r}, refused")
+        raise RefusedPickleError(f"codec {encoding[:MOST_SHOWN]!r}, refused")
     return text.encode("latin1")
 
 
@@ -256,7 +258,8 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]  # in Python:
     def find_class(self, module: str, name: str) -> Any:
         found = self._find(module, name)
         if found is None:
-            raise RefusedPickleError(f"'{module}.{name}', refused because loading this name could run code")
+            called = f"{module}.{name}"[:MOST_SHOWN]
+            raise RefusedPickleError(f"'{called}', refused because loading this name could run code")
         return found
 
     def persistent_load(self, pid: Any) -> Any:

@@ -122,6 +122,18 @@ def test_what_is_not_data_is_refused(tmp_path: Path) -> None:
         load_plain(path)
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [b"c" + b"e" * 100_000 + b"\nf\n.", b"c_codecs\nencode\n(Vtext\nV" + b"e" * 100_000 + b"\ntR."],
+    ids=["name", "codec"],
+)
+def test_a_message_does_not_repeat_an_endless_name(tmp_path: Path, stored: bytes) -> None:
+    (tmp_path / "a.pkl").write_bytes(stored)
+    with pytest.raises(CaptureError, match=r"a\.pkl: expected plain numbers and containers, found .*eee") as caught:
+        load_plain(tmp_path / "a.pkl")
+    assert len(str(caught.value)) < 600 + len(str(tmp_path))
+
+
 def test_damaged_and_missing_files(tmp_path: Path) -> None:
     path = tmp_path / "data.pkl"
     with pytest.raises(CaptureError, match=r"data.pkl: expected a file, found none. Copy it there"):

@@ -100,9 +100,9 @@ def _guided(args: argparse.Namespace) -> None:
         "executions": dict(sorted(found.executions.items())),
         "executions_total": sum(found.executions.values()),
         "found": len(found.failures),
-        "open": sum(is_open(kind, [args.keep]) for kind in found.failures),
-        "device": device_name("cpu"),
-        "command": f"python -m tests.fuzz guided --runs {args.runs} --seed {args.seed} --jobs {args.jobs} --keep DIR",
+        "open": sum(is_open(kind, [args.keep], args.sound) for kind in found.failures),
+        "device": "; ".join(sorted(guided.devices(chosen, args.keep))),
+        "command": f"python -m tests.fuzz guided --runs {args.runs} --seed {args.seed} --keep DIR",
     }
     write("reliability", {"fuzz_guided": values})
 
@@ -126,12 +126,12 @@ def _record(results: list[dict[str, Any]], kept: list[Path]) -> None:
     )
 
 
-def is_open(kind: str, kept: list[Path]) -> bool:
+def is_open(kind: str, kept: list[Path], sound: Path | None = None) -> bool:
     """Whether a file that showed this failure shows one today; without such a file it counts as open."""
     folders = [runner.samples_of(keep, kind) for keep in kept]
     files = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if "__" in path.name]
     target = BY_NAME[kind.partition(": ")[0]]
-    return not files or any(runner.fails_again(target, path) for path in files)
+    return not files or any(runner.fails_again(target, path, sound) for path in files)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.bench.common import device_name
 from tests.fuzz import runner, targets
 from tests.fuzz.guard import Failure, Guard
 from tests.fuzz.mutate import damaged
@@ -65,6 +66,11 @@ def run_each(
     return total
 
 
+def devices(chosen: Sequence[Target], keep: Path) -> set[str]:
+    """On which the counts in `keep` were made."""
+    return {found["device"] for found in (_counted(keep, target) for target in chosen) if "device" in found}
+
+
 def _counted(keep: Path, target: Target) -> dict[str, Any]:
     answer = keep / f"{target.name}.json"
     return json.loads(answer.read_text()) if answer.is_file() else {"executions": 0, "failures": {}}
@@ -95,11 +101,7 @@ def run(target: Target, runs: int, seed: int, keep: Path, end: float, sound: Pat
         from nerfstudio_mobavatar import cli  # noqa: F401  (readers follow when they are called)
 
     with atheris.instrument_imports(include=[*MODULES], enable_loader_override=False):
-        if sound is None:
-            runner.make_cases(base, [target])
-        else:
-            shutil.copytree(sound / target.name, base / target.name)
-            runner.read_cases(base, [target])
+        runner.set_out(base, [target], sound)
     folder = base / target.name
     files = [
         (case, path, path.read_bytes()) for case in runner.cases(folder) for path in runner.damageable(target, case)
@@ -128,7 +130,8 @@ def run(target: Target, runs: int, seed: int, keep: Path, end: float, sound: Pat
             runner._keep_sample(keep, target, failure, path, data[CHOICE:], folder)
         done = result.executions[target.name]
         if failure is not None or done >= runs or time.monotonic() > written + WRITE_SECONDS:
-            answer.write_text(json.dumps({"executions": done, "failures": result.failures}))
+            found = {"executions": done, "failures": result.failures, "device": device_name("cpu")}
+            answer.write_text(json.dumps(found))
             written = time.monotonic()
 
     def change(data: bytes, most: int, number: int) -> bytes:

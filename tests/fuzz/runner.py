@@ -72,6 +72,16 @@ def make_cases(base: Path, chosen: Sequence[Target]) -> None:
     read_cases(base, chosen)
 
 
+def set_out(base: Path, chosen: Sequence[Target], sound: Path | None) -> None:
+    """Sound files in `base`: those that `make_cases` made in the folder `sound` before, or new ones."""
+    if sound is None:
+        make_cases(base, chosen)
+        return
+    for target in chosen:
+        shutil.copytree(sound / target.name, base / target.name)
+    read_cases(base, chosen)
+
+
 def read_cases(base: Path, chosen: Sequence[Target]) -> None:
     """Sound files are read; also, everything that readers import is there afterwards."""
     for target in chosen:
@@ -105,11 +115,7 @@ def run(
     started, result = time.monotonic(), Result()
     with tempfile.TemporaryDirectory(dir=memory_folder(), prefix="fuzz-") as temporary:
         base = Path(temporary)
-        if sound is None:
-            make_cases(base / "sound", chosen)
-        else:
-            shutil.copytree(sound, base / "sound")
-            read_cases(base / "sound", chosen)
+        set_out(base / "sound", chosen, sound)
         gc.collect()
         gc.freeze()  # children share these objects; looking at them would copy their pages
         queue = deque(_chunks(chosen, executions))
@@ -282,11 +288,11 @@ def again(target: Target, sample: Path) -> None:
         print(target.read(_put_back(sample, folder)), file=sys.stderr)
 
 
-def fails_again(target: Target, sample: Path) -> bool:
-    """Whether a kept sample is a failure today, by all rules, in a process of its own."""
+def fails_again(target: Target, sample: Path, sound: Path | None = None) -> bool:
+    """Whether a kept sample is a failure today, by all rules, in a process of its own. `sound`: as of `run`."""
     with tempfile.TemporaryDirectory(dir=memory_folder()) as temporary:
         folder = Path(temporary) / target.name
-        make_cases(Path(temporary), [target])
+        set_out(Path(temporary), [target], sound)
         pid = os.fork()
         if not pid:
             try:
