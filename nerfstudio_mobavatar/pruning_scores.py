@@ -65,22 +65,45 @@ def image_statistics(
     totals = [torch.zeros_like(statistics[name].score) for name in ATTRIBUTES]
     count = 0
     for count, probe in enumerate(probes, 1):
-        with torch.enable_grad():
-            picture, deltas = _draw(avatar, probe, backend)
-            generator = torch.Generator(picture.device).manual_seed(count)
-            sign = torch.randint(0, 2, picture.shape, generator=generator, device=picture.device) * 2 - 1
-            gradients = torch.autograd.grad((picture * sign).sum(), [avatar.neutral(name) for name in ATTRIBUTES])
+        gradients, deltas = _signed_gradients(avatar, probe, backend, count)
         for name, total, gradient in zip(ATTRIBUTES, totals, gradients):
             change = deltas[name].detach()
             if fold_mean:
                 change = change - statistics[name].mean
             total += (gradient[avatar.index(name)] * change).sum(1).square()
+    means = zip(ATTRIBUTES, _mean_over_ranks(totals, count))
+    return {name: replace(statistics[name], score=mean) for name, mean in means}
+
+
+def _signed_gradients(
+    avatar: Avatar, probe: Probe, backend: Backend, seed: int
+) -> tuple[Sequence[Tensor], dict[str, Tensor]]:
+    """Of the picture's pixels, summed with random signs, by the neutral attributes; and the correctives in it."""
+    with torch.enable_grad():
+        picture, deltas = _draw(avatar, probe, backend)
+        generator = torch.Generator(picture.device).manual_seed(seed)
+        sign = torch.randint(0, 2, picture.shape, generator=generator, device=picture.device) * 2 - 1
+        return torch.autograd.grad((picture * sign).sum(), [avatar.neutral(name) for name in ATTRIBUTES]), deltas
+
+
+def _mean_over_ranks(totals: list[Tensor], count: int) -> list[Tensor]:
     if count == 0:
         raise ValueError("the pruning score 'image' needs at least one training picture, found none")
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         for total in totals:
             torch.distributed.all_reduce(total)
-    return {name: replace(statistics[name], score=total / count) for name, total in zip(ATTRIBUTES, totals)}
+    return [total / count for total in totals]
+
+
+def sensitivities(avatar: Avatar, probes: Iterable[Probe], backend: Backend) -> dict[str, Float[Tensor, "kept a"]]:
+    """Expected squared change of a picture per squared change of each number of an attribute; of the Gaussians that
+    keep a corrective of it. Averaged over the ranks. Errors: `ValueError` where there is no picture."""
+    totals = [torch.zeros_like(avatar.neutral(name)[avatar.index(name)]) for name in ATTRIBUTES]
+    count = 0
+    for count, probe in enumerate(probes, 1):
+        for name, total, gradient in zip(ATTRIBUTES, totals, _signed_gradients(avatar, probe, backend, count)[0]):
+            total += gradient[avatar.index(name)].square()
+    return dict(zip(ATTRIBUTES, _mean_over_ranks(totals, count)))
 
 
 @torch.no_grad()

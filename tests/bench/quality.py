@@ -66,7 +66,6 @@ class Runner:
             self.capture = None
             began = time.perf_counter()
             drawn = draw_capture(spec, self.device, self.team)
-            self.team = None  # together the first one only: others are drawn when somebody needs them
             seconds, count = time.perf_counter() - began, (spec.frames + spec.far_frames) * spec.cameras
             print(f"capture {spec}: {count} pictures, {count / seconds:.0f}/s, {drawn.num_bytes() / 1e9:.1f} GB")
             self.picture_s = seconds / count
@@ -135,7 +134,9 @@ def main() -> None:
     runner.add_argument("--nodes", type=int, default=ModelSpec.nodes)
     runner.add_argument("--deadline-s", type=float, default=1e9, help="start nothing that would end later than this")
     runner.add_argument("--out", type=Path, default=ROWS)
-    runner.add_argument("--share", type=Path, help="draw the first capture with other processes, through this folder")
+    runner.add_argument(
+        "--share", type=Path, help="draw captures with other workers through this folder, or find them there"
+    )
     runner.add_argument("--worker", default="0/1", help="which of them this is: 0/4 .. 3/4")
     commands.add_parser("merge")
     a = parser.parse_args()

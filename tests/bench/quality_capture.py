@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from nerfstudio_mobavatar.demo.capture import DemoData, Recipe
 from nerfstudio_mobavatar.demo.in_memory import CutPicture, InMemoryCapture, draw_cut, render_in_memory
 from nerfstudio_mobavatar.demo.motion import Motion, procedural_motion
 from nerfstudio_mobavatar.losses import Box
-from tests.bench.quality_rows import TEST, CaptureSpec, cameras_of, frames_of, frames_of_test
+from tests.bench.quality_rows import TEST, CaptureSpec, cameras_of, frames_of, frames_of_test, name_of
 
 FAR_SCALE = 1.25
 """Far poses: another motion (next seed; for the test the one after it), every angle a quarter larger."""
@@ -24,11 +24,15 @@ PATIENCE_S = 240.0
 
 @dataclass(frozen=True)
 class Team:
-    """Processes that draw one capture together and hand it on through files."""
+    """Processes that draw a capture together and hand it on through files, which stay for later processes."""
 
     folder: Path
     rank: int
     size: int
+
+    def path(self, spec: CaptureSpec, rank: int) -> Path:
+        """Of one process's share."""
+        return self.folder / f"{name_of(asdict(spec))}-{rank}-of-{self.size}.pt"
 
 
 def far_motion(spec: CaptureSpec, seed: int = 1) -> Motion:
@@ -104,16 +108,18 @@ def draw_test(spec: CaptureSpec, device: str) -> HeldOut:
 
 
 def draw_capture(spec: CaptureSpec, device: str, team: Team | None = None) -> InMemoryCapture:
-    """All of it; every process of a team draws its share of the frames and waits for the others'."""
+    """All of it; every process of a team draws its share of the frames, unless it lies there, and waits for the
+    others'."""
     recipe = recipe_of(spec, device)
     if team is None:
         return render_in_memory(recipe)
     rows = range(len(recipe.motion.pose))
-    pack(draw_cut(recipe, rows[team.rank :: team.size]), team.folder / f"{team.rank}.pt")
+    if not (own := team.path(spec, team.rank)).exists():
+        pack(draw_cut(recipe, rows[team.rank :: team.size]), own)
     pictures: list[list[CutPicture]] = [[] for _ in rows]
     end = time.monotonic() + PATIENCE_S
     for rank in range(team.size):
-        path = team.folder / f"{rank}.pt"
+        path = team.path(spec, rank)
         while not path.exists():
             if time.monotonic() > end:
                 raise TimeoutError(f"expected {path} from process {rank} within {PATIENCE_S:.0f} s, found no such file")

@@ -99,6 +99,10 @@ def scheduled(row: dict[str, Any]) -> list[str]:
         "prune_at": "pruned after {:.0%}",
         "rounds": "in {} rounds",
         "tune_rate": "{:g} x the rates after pruning",
+        "keep_features": "{} features per part kept",
+        "probes": "{} pictures for the score",
+        "warm_up": "no correctives for {:.0%}",
+        "coarse_until": "half the resolution for {:.0%}",
         "sparsity_from": "L1 terms from {:.0%} on",
     }
     return [text.format(found[name]) for name, text in words.items() if found[name] != plain[name]]

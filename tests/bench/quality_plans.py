@@ -283,6 +283,56 @@ def pruning_paired(base: Row) -> list[Job]:
     return [jobs[0], [[tuned_global(base, 2e-4)]], eight[1], jobs[1], eight[0], eight[2], jobs[2]]
 
 
+def fewer(row: Row, percent: float, **changes: Any) -> Row:
+    """Pruned by what the picture loses, all rates four times as high afterwards; features cut, or other changes."""
+    return scheduled(row, f"bytes-{percent:g}", **({"tune_rate": 4.0} | changes))
+
+
+def ways_with_fewer_features(base: Row) -> tuple[Group, Group]:
+    """From a trunk of 16 features and from one of 8: files about as large as the paper's choice makes."""
+    wide, eight = shipped(base), model(shipped(base), basis_size=8)
+    return [
+        fewer(wide, 80.3, keep_features=8),
+        fewer(wide, 80.3, keep_features=8, tune_rate=8.0),
+        fewer(wide, 80.3, keep_features=8, probes=510),
+        fewer(wide, 89.6, tune_rate=8.0),
+        fewer(wide, 80.3, keep_features=8, prune_at=0.5, tune_rate=2.0),
+    ], [
+        fewer(eight, 80.3),
+        fewer(eight, 80.3, tune_rate=8.0),
+        fewer(eight, 80.3, prune_at=0.5, tune_rate=3.0),
+    ]  # fmt: skip
+
+
+def fewer_features(base: Row) -> list[Job]:
+    """Features cut at pruning or trained fewer from the start, earlier prunings, higher rates: one seed."""
+    from_wide, from_eight = ways_with_fewer_features(base)
+    wide, eight = shipped(base), model(shipped(base), basis_size=8)
+    first = [
+        from_wide[0],
+        replace(wide, pruning="top-0"),
+        *from_wide[1:4],
+        fewer(wide, 64, keep_features=4),
+        from_wide[4],
+    ]
+    return [[first], [[*from_eight, replace(eight, pruning="top-0")]]]
+
+
+def fewer_features_paired(base: Row) -> list[Job | Later]:
+    """The best of them with two more seeds, against none on the trunk of 16; then 4 features from the start."""
+
+    def again(seed: int) -> Later:
+        def job(folder: Path) -> Job:
+            best = best_of(folder, [row for group in ways_with_fewer_features(base) for row in group])
+            rows = [replace(best, seed=seed), replace(shipped(base), seed=seed, pruning="top-0")]
+            return [rows] if best.model == rows[1].model else [[row] for row in rows]
+
+        return job
+
+    four = model(shipped(base), basis_size=4)
+    return [again(1), again(2), [[fewer(four, 64), replace(four, pruning="top-0")]], *candidates(base)]
+
+
 def pruning_key_light(base: Row) -> list[Job]:
     """Three seeds under a lamp with hard shadows."""
     key_light = replace(base, capture=replace(base.capture, frames=min(480, base.capture.frames), lighting="key"))
@@ -328,5 +378,5 @@ PLANS: dict[str, Callable[[Row], Sequence[Job | Later]]] = {
     "schedules": schedules, "pruned": pruned, "seeds": seeds,
     "pruning": pruning, "narrow-bases": narrow_bases, "pruning-paired": pruning_paired,
     "pruning-key-light": pruning_key_light,
-    "candidates": candidates, "longer": longer, "convergence": convergence, "final": final,
+    "fewer-features": fewer_features, "fewer-features-paired": fewer_features_paired, "candidates": candidates, "convergence": convergence, "final": final, "longer": longer,
 }  # fmt: skip

@@ -75,6 +75,14 @@ class Schedule:
     """Prunings from `prune_at` to 5/7 of the steps, each keeping the same share of what is left."""
     tune_rate: float = 1.0
     """Multiple of all rates after pruning."""
+    keep_features: int = 0
+    """Features per part that stay at the first pruning; 0: as many as were trained."""
+    probes: int = 0
+    """Pictures that the score looks at; 0: the product's."""
+    warm_up: float = 0.0
+    """Share of the steps before correctives; 0: the product's."""
+    coarse_until: float = 0.0
+    """Share of the steps at half the resolution."""
     sparsity_from: float = 0.0
     """Share of the steps from which the L1 terms count."""
     curve_every: int = 0
@@ -96,7 +104,7 @@ class Row:
 
     def trunk(self) -> "Row":
         """What is shared by rows that differ in pruning only."""
-        plain = replace(self.schedule, prune_at=Schedule.prune_at, rounds=1, tune_rate=1.0)
+        plain = replace(self.schedule, prune_at=Schedule.prune_at, rounds=1, tune_rate=1.0, keep_features=0, probes=0)
         return replace(self, pruning="", schedule=plain)
 
     def is_pruned(self) -> bool:
@@ -113,6 +121,8 @@ class Row:
 LATER = ("parts", "basis_size", "mask_weight", "edge_band_px")
 """Fields of the model that the first rows did not have, like the schedule: they are left out of the key where they are
 at their defaults."""
+LATER_SCHEDULE = ("keep_features", "probes", "warm_up", "coarse_until")
+"""The same of the schedule."""
 
 
 def key(row: Row) -> str:
@@ -120,10 +130,15 @@ def key(row: Row) -> str:
     content: dict[str, Any] = asdict(row)
     if row.schedule == Schedule():
         del content["schedule"]
-    plain = asdict(ModelSpec())
-    for name in LATER:
-        if content["model"][name] == plain[name]:
-            del content["model"][name]
+    for group, names, plain in (("model", LATER, ModelSpec()), ("schedule", LATER_SCHEDULE, Schedule())):
+        for name in names if group in content else ():
+            if content[group][name] == getattr(plain, name):
+                del content[group][name]
+    return name_of(content)
+
+
+def name_of(content: dict[str, Any]) -> str:
+    """A hash of it."""
     return hashlib.sha1(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -25,11 +25,12 @@ from nerfstudio_mobavatar.configs import RATES
 from nerfstudio_mobavatar.demo.in_memory import InMemoryCapture
 from nerfstudio_mobavatar.device import compiled, resolve_compile
 from nerfstudio_mobavatar.features import NUM_INPUTS, NUM_POSE_INPUTS, pose_inputs
+from nerfstudio_mobavatar.fewer_features import keep_features
 from nerfstudio_mobavatar.model import LossConfig, MobavatarModelConfig
 from nerfstudio_mobavatar.ns_export_hook import avatar_file_bytes
 from nerfstudio_mobavatar.optim import decayed
 from nerfstudio_mobavatar.pruning import PruningConfig, bytes_each, corrective_statistics, prune
-from nerfstudio_mobavatar.pruning_scores import Probe, image_statistics, picture_error
+from nerfstudio_mobavatar.pruning_scores import Probe, image_statistics, picture_error, sensitivities
 from nerfstudio_mobavatar.render import Backend, Rendered, rasterize, resolve_backend
 from nerfstudio_mobavatar.template import make_template
 from tests.bench.quality_capture import HeldOut, validation_of
@@ -187,9 +188,11 @@ def loss_of(state: Training, row: Row, capture: InMemoryCapture, step: int, back
     rows, (cameras, _) = frames_of(row.capture)["train"], cameras_of(row.capture)
     frame = rows[int(rng.integers(len(rows)))]
     chosen = [int(k) for k in rng.permutation(cameras)[: schedule.cameras]]
-    use_correctives = row.model.features != "none" and step >= config.warmup_fraction * row.steps
+    warm_up = schedule.warm_up or config.warmup_fraction
+    use_correctives = row.model.features != "none" and step >= warm_up * row.steps
+    coarse = step < schedule.coarse_until * row.steps
     drawn, image, matte, posed = draw_step(
-        state, capture, frame, chosen, background, use_correctives, row.model.input_noise
+        state, capture, frame, chosen, background, use_correctives, row.model.input_noise, coarse
     )
     photometric, regularisers = loss_terms(background.device.type)
     loss, _, target = photometric(drawn.rgb, image, matte, background, row.model.edge_band_px)
@@ -219,6 +222,7 @@ def draw_step(
     background: Tensor,
     use_correctives: bool,
     noise: float,
+    coarse: bool = False,
 ) -> tuple[Rendered, Tensor, Tensor, Any]:
     """The crop that holds the person in all cameras: rendering, picture, matte, and the posed avatar."""
     backend = backend_of(background.device.type)
@@ -233,9 +237,24 @@ def draw_step(
     K, T = (torch.stack([x[k] for k in cameras]) for x in (capture.K, capture.T_cam_world))
     K[:, 0, 2] -= x0
     K[:, 1, 2] -= y0
-    drawn = rasterize(posed.gaussians, T, K, x1 - x0, y1 - y0, background, backend, with_depth=False)
     image, matte = (x[:, y0:y1, x0:x1] for x in capture.pixels(frame, cameras))
+    if coarse:
+        image, matte = halved(image, matte)
+        K[:, :2] /= 2
+    drawn = rasterize(posed.gaussians, T, K, matte.shape[2], matte.shape[1], background, backend, with_depth=False)
     return drawn, image, matte, posed
+
+
+def halved(image: Tensor, matte: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of two by two pixels [b, h, w, .] of bytes, colours weighed by the matte; an odd last row or column is left
+    out."""
+
+    def mean(x: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(x.movedim(3, 1), 2).movedim(1, 3)
+
+    share = matte / 255
+    less = mean(share)
+    return (mean(image * share) / less.clamp_min(1e-6)).round().byte(), (255 * less).round().byte()
 
 
 def training_poses(row: Row, capture: InMemoryCapture) -> list[tuple[Tensor, Tensor]]:
@@ -269,13 +288,17 @@ def kept_bytes(avatar: Avatar) -> int:
 
 def prune_branch(state: Training, row: Row, capture: InMemoryCapture, part: int) -> dict[str, Any]:
     """Prune as the row says, in place, `part` of its rounds being over; what it kept."""
-    avatar, n, k = state.avatar, row.model.gaussians, state.avatar.config.basis_size
+    avatar, n = state.avatar, row.model.gaussians
     kind, _, percent = row.pruning.removesuffix("+nofold").partition("-")
     fold, backend = not row.pruning.endswith("+nofold"), resolve_backend("auto", avatar.color.device)
-    keep = n if kind == "none" else round(n * (1 - int(percent) / 100) ** ((part + 1) / row.schedule.rounds))
+    keep = n if kind == "none" else round(n * (1 - float(percent) / 100) ** ((part + 1) / row.schedule.rounds))
     config = PruningConfig(keep_count=keep, fold_mean=fold, score="image" if kind in ("bytes", "file") else "variance")
-    probes = Probes(row, capture, config.image_probes)
+    probes = Probes(row, capture, row.schedule.probes or config.image_probes)
     before = picture_error(avatar, probes, backend)
+    if row.schedule.keep_features and part == 0:
+        sensitivity = sensitivities(avatar, probes, backend)
+        keep_features(avatar, row.schedule.keep_features, training_poses(row, capture), sensitivity, [state.optimizer])
+    k = avatar.config.basis_size
     if kind == "bytesvar":
         config = replace(config, keep_count=None, file_bytes=keep * sum(bytes_each(name, k) for name in ATTRIBUTES))
     statistics = corrective_statistics(avatar, training_poses(row, capture))
