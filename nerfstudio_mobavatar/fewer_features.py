@@ -81,8 +81,8 @@ def cost_of(
 class Turn:
     """New features of every part: `A` and its inverse, of which the first `count` columns and rows stay."""
 
-    A: Float[Tensor, "p k k"]
-    inverse: Float[Tensor, "p k k"]
+    A: Float[Tensor, "p k r"]
+    inverse: Float[Tensor, "p r k"]
     dropped_mean: Float[Tensor, "p k"]
     """What the features that go drive on average, in the old features."""
     count: int

@@ -1,0 +1,106 @@
+"""Features cut at pruning: exact as long as none goes, the best choice in numpy's eyes where some do."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nerfstudio_mobavatar.avatar import Avatar
+from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
+from nerfstudio_mobavatar.fewer_features import keep_features
+
+from .rig import random_pose, tiny_avatar
+
+
+def poses(count: int) -> list[tuple[Tensor, Tensor]]:
+    return [(p, e) for p, _, e in map(random_pose, range(count))]
+
+
+@pytest.fixture
+def avatar() -> Avatar:
+    torch.manual_seed(0)
+    found = tiny_avatar()
+    with torch.no_grad():
+        for p in found.parameters():
+            p.add_(0.05 * torch.randn_like(p))
+    return found
+
+
+def sensitivity(avatar: Avatar) -> dict[str, Tensor]:
+    torch.manual_seed(1)
+    return {name: torch.rand_like(avatar.neutral(name).detach()) for name in ATTRIBUTES}
+
+
+def numbers(avatar: Avatar, pose: int) -> Tensor:
+    """Everything that is drawn, of one pose."""
+    g = avatar(*random_pose(pose)).gaussians
+    return torch.cat([g.means.flatten(), g.covariances.flatten(), g.colors.flatten()])
+
+
+def test_as_many_features_as_there_are_change_nothing(avatar: Avatar):
+    before = [numbers(avatar, i).detach() for i in range(3)]
+    old = avatar.node_basis
+    keep_features(avatar, avatar.config.basis_size, poses(20), sensitivity(avatar))
+    assert avatar.node_basis is not old and not torch.allclose(avatar.node_basis, old)
+    for i, expected in enumerate(before):
+        torch.testing.assert_close(numbers(avatar, i), expected, atol=2e-6, rtol=1e-5)
+
+
+@torch.no_grad()
+def driven(avatar: Avatar, weight: dict[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """Attributes times the root of their weight, and node displacements, of 20 poses: [numbers, poses] each."""
+    attributes, nodes = [], []
+    for pose, expression in poses(20):
+        e = avatar.features(pose, expression)
+        deltas = avatar.correctives(e)
+        found = [(avatar.neutral(name) + deltas[name]) * weight[name].sqrt() for name in ATTRIBUTES]
+        attributes.append(torch.cat([x.flatten() for x in found]))
+        own = e[avatar.get_buffer("node_part"), avatar.config.basis_size :]
+        nodes.append((avatar.node_offset + (avatar.node_basis * own[:, None]).sum(2)).flatten())
+    return torch.stack(attributes, 1).double().numpy(), torch.stack(nodes, 1).double().numpy()
+
+
+def test_what_is_cut_is_what_a_singular_value_decomposition_leaves_out(avatar: Avatar):
+    """Eckart and Young: of all avatars with two features per part, none is nearer over the poses."""
+    weight, cut = sensitivity(avatar), copy.deepcopy(avatar)
+    keep_features(cut, 2, poses(20), weight)
+    assert cut.config.basis_size == 2 and avatar.config.basis_size == 4
+    parts = [avatar.get_buffer("part")] * 3
+    owners = torch.cat([p.repeat_interleave(w) for p, w in zip(parts, (4, 3, 3))]).numpy()
+    node_owners = avatar.get_buffer("node_part").repeat_interleave(3).numpy()
+    for before, after, owner in zip(driven(avatar, weight), driven(cut, weight), (owners, node_owners)):
+        for part in range(avatar.config.num_parts):
+            rows = before[owner == part]
+            lost = np.square(rows - after[owner == part]).sum()
+            least = np.square(np.linalg.svd(rows - rows.mean(1, keepdims=True))[1][2:]).sum()
+            assert lost == pytest.approx(least, rel=2e-3, abs=1e-9), part
+
+
+def test_moments_of_the_optimiser_follow(avatar: Avatar):
+    """The first moment of the new parameters is the one that the new avatar would have gathered."""
+    lists = [[avatar.node_basis, *avatar.mlp_weights], [avatar.basis("color")]]
+    optimizer = torch.optim.Adam(avatar.parameters(), lr=0.0)
+    wanted = torch.randn(len(numbers(avatar, 0)))
+    (numbers(avatar, 0) @ wanted).backward()
+    optimizer.step()
+    keep_features(avatar, avatar.config.basis_size, poses(20), sensitivity(avatar), [optimizer], lists)
+    moved: list[nn.Parameter] = [*(avatar.basis(n) for n in ATTRIBUTES), avatar.node_basis]
+    moved += [avatar.mlp_weights[-1], avatar.mlp_biases[-1]]
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert held == {id(p) for p in avatar.parameters()}
+    assert held - {id(p) for p in optimizer.state} == {id(avatar.opacity)}  # which nothing here looks at
+    assert lists[0][0] is avatar.node_basis and lists[0][-1] is avatar.mlp_weights[-1]
+    assert lists[1] == [avatar.basis("color")]
+    (numbers(avatar, 0) @ wanted).backward()
+    for p in moved:
+        assert p.grad is not None
+        torch.testing.assert_close(optimizer.state[p]["exp_avg"], 0.1 * p.grad, rtol=1e-3, atol=1e-4)
+        assert optimizer.state[p]["exp_avg_sq"].shape == p.shape and (optimizer.state[p]["exp_avg_sq"] >= 0).all()
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_more_features_than_there_are_or_none_is_an_error(avatar: Avatar, count: int):
+    with pytest.raises(ValueError, match=rf"expected 1..4, as many as were trained, found {count}"):
+        keep_features(avatar, count, poses(2), sensitivity(avatar))
