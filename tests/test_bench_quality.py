@@ -1,17 +1,34 @@
 """The quality benchmark's figures: which rows are compared, on whose pictures, and the time to a reference."""
 
+import json
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from nerfstudio_mobavatar.demo.in_memory import CutPicture
 from nerfstudio_mobavatar.demo.motion import procedural_motion
 from nerfstudio_mobavatar.demo.scene import dome_cameras
-from tests.bench.quality_capture import turned
+from nerfstudio_mobavatar.losses import Box, composite
+from tests.bench import quality_capture
+from tests.bench.common import RESULTS
+from tests.bench.quality_capture import Team, draw_capture, pack, turned
 from tests.bench.quality_figures import difference, figures, measured
 from tests.bench.quality_plans import paper, scheduled, shipped, tuned_global
-from tests.bench.quality_rows import CaptureSpec, Row, cameras_of, frames_of, frames_of_test, key
+from tests.bench.quality_rows import (
+    CaptureSpec,
+    ModelSpec,
+    Row,
+    Schedule,
+    cameras_of,
+    frames_of,
+    frames_of_test,
+    key,
+)
+from tests.bench.quality_train import halved
 
 
 def result(row: Row, db: float, **more: Any) -> dict[str, Any]:
@@ -84,3 +101,40 @@ def place(T_cam_world: np.ndarray) -> np.ndarray:
 def axis(T_cam_world: np.ndarray) -> np.ndarray:
     """Where the camera looks."""
     return T_cam_world[2, :3]
+
+
+def test_rows_are_found_by_the_names_that_they_were_stored_under():
+    """New fields of models and schedules must not rename what has been trained."""
+    for path in sorted((RESULTS / "quality").glob("*.json")):
+        row = json.loads(path.read_text())["row"]
+        capture, model = CaptureSpec(**row["capture"]), ModelSpec(**row["model"])
+        schedule = Schedule(**row.get("schedule", {}))
+        assert key(Row(capture, model, row["steps"], row["pruning"], row["seed"], schedule)) == path.stem
+
+
+def test_pictures_that_another_process_drew_are_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    spec, team = CaptureSpec(frames=2, far_frames=1, cameras=1, side=16), Team(tmp_path, 1, 2)
+    drawn = [[CutPicture(Box(1, 3, 2, 5 + i), torch.full((2, 3 + i, 4), 7 + i, dtype=torch.uint8))] for i in range(3)]
+    pack(drawn[::2], team.path(spec, 0))
+
+    def draw(recipe: object, rows: range) -> list[list[CutPicture]]:
+        assert list(rows) == [1]
+        return drawn[1::2]
+
+    monkeypatch.setattr(quality_capture, "draw_cut", draw)
+    for _ in range(2):
+        found = draw_capture(spec, "cpu", team).pictures
+        for row, expected in zip(found, drawn):
+            assert row[0].box == expected[0].box and torch.equal(row[0].rgba, expected[0].rgba)
+        monkeypatch.setattr(quality_capture, "draw_cut", None)  # all of it is there now
+
+
+def test_half_the_resolution_shows_the_same_over_any_background():
+    rng = torch.Generator().manual_seed(0)
+    image, matte = (torch.randint(0, 256, (1, 6, 8, n), generator=rng, dtype=torch.uint8) for n in (3, 1))
+    matte[:, :2, :2] = 0
+    small = halved(image, matte)
+    for background in (torch.zeros(3), torch.tensor([0.2, 0.9, 1.0])):
+        whole = composite(image, matte, background)
+        means = whole.reshape(1, 3, 2, 4, 2, 3).mean((2, 4))
+        torch.testing.assert_close(composite(*small, background), means, atol=0.005, rtol=0)
