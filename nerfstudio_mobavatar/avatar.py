@@ -4,7 +4,7 @@ Knows neither nerfstudio nor a rasteriser. Maths lives in the modules it compose
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -298,8 +298,19 @@ class Avatar(nn.Module):
             "mlp": [*self.mlp_weights, *self.mlp_biases],
         }
 
+    def _narrow_to(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+        """Resize everything that has fewer features in a checkpoint, in place; pruning cut them."""
+        last = len(self.mlp_weights) - 1
+        stored = state_dict.get(f"{prefix}node_basis", self.node_basis)
+        if stored.shape[2] < self.config.basis_size and bool(state_dict.get(f"{prefix}pruned", False)):
+            self.config = replace(self.config, basis_size=stored.shape[2])
+            for name in ("node_basis", f"mlp_weights.{last}", f"mlp_biases.{last}"):
+                own = self.get_parameter(name)
+                own.data = own.new_zeros(state_dict[f"{prefix}{name}"].shape)
+
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Resize bases to a pruned checkpoint in place: optimisers made before loading keep their parameters."""
+        self._narrow_to(state_dict, prefix)
         for name in ATTRIBUTES:
             for kind, own in (("basis", self.basis(name)), ("index", self.index(name))):
                 stored = state_dict.get(f"{prefix}{name}_{kind}")

@@ -14,9 +14,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from . import blendshapes
+from . import blendshapes, parallel
 from .avatar import Avatar
 from .blendshapes import ATTRIBUTES
+from .pruning import PruningConfig
+from .pruning_scores import Probe, sensitivities
+from .render import Backend
 
 _REGULAR = 1e-6
 """Share of the mean variance that is added to every feature's, so that `A` has an inverse."""
@@ -90,6 +93,7 @@ class Turn:
     @classmethod
     def of(cls, mean: Float[Tensor, "p k"], covariance: Tensor, cost: Tensor, count: int) -> "Turn":
         A, inverse = ordering(covariance, cost)
+        parallel.take_from_first((A, inverse))
         gone = A[..., count:] @ inverse[:, count:] @ mean[..., None]
         return cls(A[..., :count].float(), inverse[:, :count].float(), gone[..., 0].float(), count)
 
@@ -155,3 +159,23 @@ def keep_features(
     for layers in (avatar.mlp_weights, avatar.mlp_biases):
         layers[-1] = _last_layer((turn, node_turn), swap, layers[-1])
     avatar.config = replace(avatar.config, basis_size=count)
+
+
+def cut_features(
+    avatar: Avatar,
+    config: PruningConfig,
+    poses: Poses,
+    probes: Iterable[Probe],
+    backend: Backend,
+    optimizers: Iterable[torch.optim.Optimizer] = (),
+    lists: Iterable[list[nn.Parameter]] = (),
+) -> PruningConfig:
+    """Before a pruning: leave as many features as it says, if it says so; its budget in correctives of what is left.
+
+    Errors: as of `keep_features`, and `ValueError` where there is no picture.
+    """
+    trained, left = avatar.config.basis_size, config.keep_features
+    if left is None:
+        return config
+    keep_features(avatar, left, poses, sensitivities(avatar, probes, backend), optimizers, lists)
+    return config.for_features(trained, left)

@@ -20,6 +20,7 @@ from .camera_colors import CameraColors
 from .capture import Capture, CaptureError
 from .corrections import FitCorrections
 from .device import Compile, compiled, describe_compile, resolve_compile, upload
+from .fewer_features import cut_features
 from .ns_export_hook import avatar_file_bytes
 from .own_template import OwnTemplate, TemplatePose, read_template_mesh
 from .pruning import PruningConfig, PruningReport, corrective_statistics, prune
@@ -243,9 +244,10 @@ class MobavatarModel(Model):
     ) -> None:
         """End of stage 1: keep the correctives that are worth most, and write what was kept beside the checkpoints."""
         self.viewer_pose.before_pruning()
-        config, avatar = self.config.pruning, self.avatar
-        statistics = corrective_statistics(avatar, self.training_poses())
+        config, avatar, poses = self.config.pruning, self.avatar, self.training_poses()
         probes = TrainingProbes(self, pipeline.datamanager.train_dataset, config.image_probes)
+        config = cut_features(avatar, config, poses, probes, self.backend, optimizers, lists)
+        statistics = corrective_statistics(avatar, poses)
         if config.score == "image":
             statistics = image_statistics(avatar, statistics, probes, config.fold_mean, self.backend)
         parallel.take_from_first(tensor for s in statistics.values() for tensor in (s.mean, s.score))
@@ -253,8 +255,7 @@ class MobavatarModel(Model):
         def error(trial: Avatar) -> float:
             return parallel.number_of_first(picture_error(trial, probes, self.backend), self.device)
 
-        report = prune(avatar, statistics, config, optimizers, lists, avatar_file_bytes, error)
-        self.pruning_report = report
+        self.pruning_report = report = prune(avatar, statistics, config, optimizers, lists, avatar_file_bytes, error)
         CONSOLE.log(f"Step {self.step}: {report.describe()}")
         if trainer.local_rank == 0:
             pruning_report.write(trainer.base_dir, avatar, statistics, report, self.backend)

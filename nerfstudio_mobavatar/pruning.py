@@ -7,7 +7,7 @@ the mean, scores that see the picture (`pruning_scores.py`) and the budgets othe
 import copy
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -46,6 +46,9 @@ class PruningConfig(SavedConfig):
     weighs all three attributes alike, or its "variance" over the training poses (the paper)."""
     image_probes: int = 128
     """Training pictures that the score "image" and the budget `allowed_loss_db` look at."""
+    keep_features: int | None = None
+    """Local features per part that stay, the most important ones; None: all. Budgets in counts are in bytes of
+    correctives with all features, so that fewer features leave room for more correctives."""
     fold_mean: bool = True
     """Add the mean corrective over the training poses to the neutral attribute of what is pruned."""
 
@@ -60,6 +63,13 @@ class PruningConfig(SavedConfig):
         if value < 0 or (name == "keep_share" and value > 1):
             raise ValueError(f"pruning budget {name}: expected {'0..1' if name == 'keep_share' else '>= 0'}: {value}")
         return name
+
+    def for_features(self, trained: int, left: int) -> "PruningConfig":
+        """The same bytes in correctives of fewer features."""
+        if self.keep_count is None:
+            return self
+        each = [sum(bytes_each(name, k) for name in ATTRIBUTES) for k in (trained, left)]
+        return replace(self, keep_count=self.keep_count * each[0] // each[1])
 
 
 @dataclass(frozen=True)

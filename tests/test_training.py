@@ -33,8 +33,10 @@ def test_pruning_happens_at_its_step_and_is_reported(finished):
     model = model_of(finished)
     assert model.prune_step == PRUNE_STEP and model.avatar.is_pruned
     kept, k = {name: len(model.avatar.index(name)) for name in ATTRIBUTES}, model.avatar.config.basis_size
-    room = sum(20 * bytes_each(name, k) for name in ATTRIBUTES) - sum(n * bytes_each(a, k) for a, n in kept.items())
-    assert 0 <= room < max(bytes_each(name, k) for name in ATTRIBUTES)  # of 20 each, by what the picture loses
+    assert k == 2 and model.avatar.node_basis.shape[2] == 2  # of 4
+    trained, left = ([bytes_each(name, features) for name in ATTRIBUTES] for features in (4, k))
+    room = 20 * sum(trained) - sum(n * bytes_each(a, k) for a, n in kept.items())
+    assert 0 <= room < sum(left) + max(left)  # those of 20 each, by what the picture loses
     report = model.pruning_report
     assert report is not None and report.kept == kept and report.score == "image"
     said = f"rotation {kept['rotation']} of 100"

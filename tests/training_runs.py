@@ -30,7 +30,7 @@ def tiny_config(data: Path, output: Path, steps: int = STEPS) -> MobavatarTraine
     manager.dataparser.test_frames = ("5",)
     model: Any = config.pipeline.model
     model.avatar = AvatarConfig(num_gaussians=100, num_parts=6, num_nodes=20, basis_size=4, hidden_widths=(6,))
-    model.pruning.keep_count = 20
+    model.pruning.keep_count, model.pruning.keep_features = 20, 2
     model.warmup_fraction, model.prune_fraction = 0.13, PRUNE_STEP / STEPS
     return config
 
