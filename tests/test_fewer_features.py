@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nerfstudio_mobavatar.avatar import Avatar
 from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
 from nerfstudio_mobavatar.fewer_features import keep_features
+from nerfstudio_mobavatar.pruning import PruningConfig
 
 from .rig import random_pose, tiny_avatar
 
@@ -104,3 +105,23 @@ def test_moments_of_the_optimiser_follow(avatar: Avatar):
 def test_more_features_than_there_are_or_none_is_an_error(avatar: Avatar, count: int):
     with pytest.raises(ValueError, match=rf"expected 1..4, as many as were trained, found {count}"):
         keep_features(avatar, count, poses(2), sensitivity(avatar))
+
+
+def test_fewer_features_of_a_checkpoint_are_a_prunings_or_a_mistake(avatar: Avatar):
+    cut = copy.deepcopy(avatar)
+    keep_features(cut, 2, poses(5), sensitivity(avatar))
+    with pytest.raises(RuntimeError, match="size mismatch for node_basis"):
+        tiny_avatar().load_state_dict(cut.state_dict())
+    cut.mark_pruned()
+    loaded = tiny_avatar()
+    held = loaded.node_basis
+    loaded.load_state_dict(cut.state_dict())
+    assert loaded.config.basis_size == 2 and loaded.node_basis is held  # as optimisers hold it
+    assert torch.equal(numbers(loaded, 0), numbers(cut, 0))
+
+
+def test_a_budget_is_in_bytes_of_what_was_trained():
+    config = PruningConfig(keep_count=100).for_features(16, 8)
+    assert config.keep_count == 100 * (2 * 16 * 10 + 12) // (2 * 8 * 10 + 12)
+    share = PruningConfig(keep_count=None, keep_share=0.9)
+    assert share.for_features(16, 8) == share

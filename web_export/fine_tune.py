@@ -139,7 +139,7 @@ class Model:
             delta = blendshapes.correctives(values[f"{name}_basis"], own)
             neutral[name] = blendshapes.add_correctives(neutral[name], delta, index)
         node_e = e[:, self.k :].index_select(0, self.node_part)
-        dx = control_points.node_displacements(torch.zeros_like(node_e[:, :3]), values["node_basis"], node_e)
+        dx = control_points.node_displacements(node_e.new_zeros(len(node_e), 3), values["node_basis"], node_e)
         node_weight, skin_weight = weights
         position = self.low + values["position"] + control_points.interpolate_nodes(dx, self.node_index, node_weight)
         half = quat_to_rotmat(neutral["rotation"]) * neutral["scale"].exp()[:, None]
