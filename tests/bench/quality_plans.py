@@ -366,6 +366,13 @@ def candidates(base: Row) -> list[Job]:
     return [[prunings(model(row, **change), "top-0")] for change in changes]
 
 
+def sooner(base: Row) -> list[Job]:
+    """In one process after the other: as it is shipped, a third of the steps at half the resolution, no correctives for
+    a twentieth of them."""
+    row = shipped(base)
+    return [[[row]], [[scheduled(row, coarse_until=1 / 3)]], [[scheduled(row, warm_up=0.05)]]]
+
+
 def final(base: Row) -> list[Job]:
     """Both variants with the rates that validation chose, three seeds; the local ones are in `pruning`."""
     rows = [replace(tuned_global(base, 2e-4), seed=seed) for seed in (0, 1, 2)]
@@ -378,5 +385,5 @@ PLANS: dict[str, Callable[[Row], Sequence[Job | Later]]] = {
     "schedules": schedules, "pruned": pruned, "seeds": seeds,
     "pruning": pruning, "narrow-bases": narrow_bases, "pruning-paired": pruning_paired,
     "pruning-key-light": pruning_key_light,
-    "fewer-features": fewer_features, "fewer-features-paired": fewer_features_paired, "candidates": candidates, "convergence": convergence, "final": final, "longer": longer,
+    "fewer-features": fewer_features, "fewer-features-paired": fewer_features_paired, "candidates": candidates, "convergence": convergence, "sooner": sooner, "final": final, "longer": longer,
 }  # fmt: skip
