@@ -150,6 +150,8 @@ def main() -> None:
     )  # fmt: skip
     torch._dynamo.config.recompile_limit = 64  # one per shape of a row
     rank, size = map(int, a.worker.split("/"))
+    if a.share:
+        a.share.mkdir(parents=True, exist_ok=True)
     team = Team(a.share, rank, size) if a.share else None
     Runner(a.out, a.device, a.deadline_s, team).run_all([job for name in a.plans for job in PLANS[name](base)])
 
