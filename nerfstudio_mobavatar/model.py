@@ -118,6 +118,7 @@ class MobavatarModel(Model):
 
     def populate_modules(self) -> None:
         super().populate_modules()
+        self.config.pruning.check(self.config.avatar.basis_size)
         capture: Capture = self.kwargs["metadata"]["capture"]
         self.capture = capture
         body = load_body(self.config.body, self.config.gender)
@@ -156,8 +157,7 @@ class MobavatarModel(Model):
         self.trained: tuple[tuple[int, int], Any, list[trained_poses.TrainedRegion]] | None = None
         self.viewer_frame = viewer_controls.frame_slider(len(capture.frames))
         self.viewer_up = viewer_controls.UpDirection(capture.up)
-        shaped = body.num_betas if self.config.template_mesh is None else 0
-        self.viewer_pose = PoseControl(self, body.hand_mean.numpy(), shaped)
+        self.viewer_pose = PoseControl(self, body.hand_mean.numpy(), 0 if self.config.template_mesh else body.num_betas)
 
     def _layout(self, body: Body, betas: Tensor) -> Layout:
         """On the body, or on the user's mesh. Where that file is gone, the checkpoint replaces the whole layout."""

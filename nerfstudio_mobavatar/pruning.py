@@ -47,8 +47,8 @@ class PruningConfig(SavedConfig):
     image_probes: int = 128
     """Training pictures that the score "image" and the budget `allowed_loss_db` look at."""
     keep_features: int | None = None
-    """Local features per part that stay, the most important ones; None: all. Budgets in counts are in bytes of
-    correctives with all features, so that fewer features leave room for more correctives."""
+    """Local features per part that stay, the most important ones; an even number, None: all. `keep_count` stands for
+    the bytes of so many correctives with all features, so that fewer features leave room for more correctives."""
     fold_mean: bool = True
     """Add the mean corrective over the training poses to the neutral attribute of what is pruned."""
 
@@ -63,6 +63,16 @@ class PruningConfig(SavedConfig):
         if value < 0 or (name == "keep_share" and value > 1):
             raise ValueError(f"pruning budget {name}: expected {'0..1' if name == 'keep_share' else '>= 0'}: {value}")
         return name
+
+    def check(self, trained: int) -> None:
+        """Of an avatar with `trained` features per part; before training, not after an hour of it. Raises `ValueError`
+        for budgets as `budget` does, and for features that cannot be kept."""
+        self.budget()
+        if (left := self.keep_features) is not None and (left % 2 or not 2 <= left <= trained):
+            raise ValueError(
+                f"pruning.keep_features: expected an even number from 2 to the {trained} that are trained "
+                f"(avatar.basis_size), or None for all, found {left}"
+            )
 
     def for_features(self, trained: int, left: int) -> "PruningConfig":
         """The same bytes in correctives of fewer features."""

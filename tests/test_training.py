@@ -1,5 +1,6 @@
 """Training through nerfstudio's own trainer on a tiny capture: it learns, prunes, resumes exactly, loads everywhere."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,6 +43,21 @@ def test_pruning_happens_at_its_step_and_is_reported(finished):
     said = f"rotation {kept['rotation']} of 100"
     assert said in report.describe() and said in (finished.base_dir / "pruning.txt").read_text()
     assert (finished.base_dir / "pruning.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [({"keep_features": 3}, "even number from 2 to the 4 that are trained .* found 3"),
+     ({"keep_features": 6}, "found 6"),
+     ({"file_bytes": 1000}, "exactly one of keep_count")],
+)  # fmt: skip
+def test_a_pruning_that_cannot_be_is_refused_before_training(mini_capture, tmp_path, setting, message):
+    config = tiny_config(mini_capture, tmp_path)
+    model: Any = config.pipeline.model
+    model.pruning = replace(model.pruning, **setting)
+    config.save_config()
+    with pytest.raises(ValueError, match=message):
+        config.setup(local_rank=0, world_size=1).setup()
 
 
 @pytest.mark.parametrize("resume_after", [PRUNE_STEP - 2, PRUNE_STEP - 1, PRUNE_STEP, PRUNE_STEP + 2])
