@@ -3,6 +3,8 @@
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false, reportIndexIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ from nerfstudio_mobavatar.parts import HEAD_JOINTS
 from nerfstudio_mobavatar.template import big_pose, make_template
 from nerfstudio_mobavatar.transforms import axis_angle_to_rotmat, quat_to_rotmat
 
-from .rig import TINY, random_pose, tiny_avatar
+from .rig import TINY, open_template, random_pose, tiny_avatar
 
 
 def naive_features(avatar: Avatar, pose: torch.Tensor, expression: torch.Tensor) -> torch.Tensor:
@@ -50,6 +52,11 @@ def naive_gaussian(avatar: Avatar, n: int, e: torch.Tensor, G: torch.Tensor) -> 
     return T[:, :3] @ x + T[:, 3], T[:, :3] @ sigma @ T[:, :3].T
 
 
+def naive_color(avatar: Avatar, n: int, e: torch.Tensor) -> torch.Tensor:
+    correction = avatar.basis("color")[n] @ e[avatar.part[n], : avatar.config.basis_size]
+    return torch.clamp(avatar.color[n] + correction + 0.5, min=0)
+
+
 def test_forward_equals_the_naive_loop():
     avatar = tiny_avatar()
     pose, transl, expression = random_pose(3)
@@ -61,7 +68,12 @@ def test_forward_equals_the_naive_loop():
         mean, covariance = naive_gaussian(avatar, n, e, G)
         torch.testing.assert_close(out.gaussians.means[n], mean, atol=2e-6, rtol=1e-5)
         torch.testing.assert_close(out.gaussians.covariances[n], covariance, atol=1e-8, rtol=1e-4)
+        torch.testing.assert_close(out.gaussians.colors[n], naive_color(avatar, n, e), atol=1e-6, rtol=1e-6)
     assert (out.gaussians.colors >= 0).all() and (out.gaussians.colors == 0).any()
+    e_scale = torch.einsum("nak,nk->na", avatar.basis("scale"), e[avatar.part, :4])
+    torch.testing.assert_close(out.scales, (avatar.scale + e_scale).exp(), atol=1e-8, rtol=1e-5)
+    moved = avatar.node_offset + torch.einsum("mak,mk->ma", avatar.node_basis, e[avatar.node_part, 4:])
+    torch.testing.assert_close(out.node_displacement, moved, atol=1e-7, rtol=1e-5)
 
 
 def test_big_pose_is_a_no_op_without_correctives():
@@ -107,6 +119,52 @@ def test_layout_is_exact_sorted_and_normalised():
         assert (avatar.get_buffer(name) >= 0).all()
     assert len(avatar.part.unique()) == 12 and len(avatar.node_part) == 60
     assert (avatar.node_neighbours != torch.arange(60)[:, None]).all()
+
+
+def test_an_untrained_avatar_is_round_upright_and_as_large_as_its_share_of_the_surface():
+    template, parents = open_template()
+    config = replace(TINY, num_gaussians=120, num_nodes=120, initial_opacity=0.3)  # as many nodes as are allowed
+    avatar = Avatar(config, make_layout(template, parents, config))
+    assert torch.equal(avatar.rotation, torch.tensor([1.0, 0, 0, 0]).expand(120, 4))
+    torch.testing.assert_close(avatar.opacity.sigmoid(), torch.full((120,), 0.3))
+    area = 0.0
+    for a, b, c in template.vertices[template.faces]:
+        area += 0.5 * float(np.linalg.norm(np.cross(b - a, c - a)))
+    expected = config.initial_spacing * (area / 120) ** 0.5
+    torch.testing.assert_close(avatar.scale.exp(), torch.full((120, 3), expected), atol=0, rtol=1e-4)
+    assert avatar.is_pruned is False and not avatar.state_dict()["pruned"]
+    avatar.load_state_dict({"color": torch.ones(120, 3)}, strict=False)  # a part: the rest stays
+    assert (avatar.color == 1).all() and len(avatar.basis("color")) == 120
+
+
+def test_the_networks_take_other_inputs_in_place_of_the_pose():
+    avatar = tiny_avatar()
+    (pose, transl, expression), (other, _, other_face) = random_pose(1), random_pose(2)
+    inputs = features.pose_inputs(other, other_face)
+    e = avatar.features(pose, expression, inputs)
+    assert torch.equal(e, avatar.features(other, other_face)) and not torch.equal(e, avatar.features(pose, expression))
+    out = avatar(pose, transl, expression, inputs=inputs)
+    assert torch.equal(out.scales, avatar(other, transl, other_face).scales)
+    assert not torch.equal(out.gaussians.means, avatar(other, transl, other_face).gaussians.means)
+
+
+def test_what_is_compiled_runs_in_training_with_correctives_only(monkeypatch: pytest.MonkeyPatch):
+    avatar, asked, ran = tiny_avatar(), [], []
+
+    def compiled(function, **options):
+        asked.append((function, options))
+        return lambda *about: ran.append(1) or function(*about)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    avatar.compile_decode()
+    assert asked == [(avatar._decode, {"dynamic": False})]
+    pose, transl, expression = random_pose(1)
+    for training, use_correctives in ((True, True), (True, False), (False, True), (False, False)):
+        avatar.train(training)
+        out, count = avatar(pose, transl, expression, use_correctives), len(ran)
+        assert count == 1 and bool(out.correctives) == use_correctives
+    inputs, G = features.pose_inputs(pose, expression), avatar.joint_transforms(pose, transl)
+    assert set(avatar.decode(inputs, G).correctives) == set(ATTRIBUTES)
 
 
 def test_more_nodes_than_gaussians_is_refused():

@@ -366,7 +366,7 @@ def test_what_training_saw_comes_back(avatar: AvatarArrays):
 def test_numbers_are_float32_and_indices_are_integers(decoded: AvatarArrays):
     for field in dataclasses.fields(AvatarArrays):
         value = getattr(decoded, field.name)
-        arrays = value if isinstance(value, tuple) else (value,)
+        arrays = value if isinstance(value, (tuple, list)) else (value,)
         for array in arrays:
             if isinstance(array, np.ndarray):
                 assert array.dtype in (np.float32, np.int32, np.int64), f"{field.name} is {array.dtype}"
@@ -376,6 +376,21 @@ def test_rounding_is_weighed_by_the_poses_that_matter(avatar: AvatarArrays):
     inputs = np.random.default_rng(4).normal(0, 0.5, (64, avatar.layer_sizes[0])).astype(np.float32)
     small = bundle.PRESETS["small"]
     assert bundle.encode(avatar, small, inputs) != bundle.encode(avatar, small)
+
+
+def test_an_avatar_is_tuned_between_preparing_and_rounding(avatar: AvatarArrays):
+    """`tune` gets what is about to be rounded and the poses that matter, and what it returns is what is written."""
+    small, asked = bundle.PRESETS["small"], []
+    inputs = np.random.default_rng(4).normal(0, 0.5, (64, avatar.layer_sizes[0])).astype(np.float32)
+
+    def tune(prepared: AvatarArrays, precision: Precision, samples: np.ndarray) -> AvatarArrays:
+        asked.append((precision, samples))
+        return dataclasses.replace(prepared, color=prepared.color + np.float32(0.25))
+
+    tuned, plain = bundle.decode(bundle.encode(avatar, small, inputs, tune)), bundle.rounded(avatar, small, inputs)
+    assert len(asked) == 1 and asked[0][0] is small
+    np.testing.assert_array_equal(asked[0][1], pose_samples(avatar, inputs))
+    assert abs(float(np.mean(tuned.color - plain.color)) - 0.25) < 0.02
 
 
 def test_the_table_of_sections_is_that_of_the_file(data: bytes):

@@ -1,5 +1,6 @@
 """Pruning: statistics against numpy, top-N per attribute, folding is exact, optimisers and checkpoints survive."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 import torch
 
 from nerfstudio_mobavatar.avatar import Avatar
-from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
+from nerfstudio_mobavatar.blendshapes import ATTRIBUTES, WIDTH
 from nerfstudio_mobavatar.optim import DecaySchedulerConfig, FusedAdamConfig, decayed
 from nerfstudio_mobavatar.pruning import (
     CorrectiveStatistics,
     PruningConfig,
+    PruningReport,
     bytes_each,
     choose,
     corrective_statistics,
@@ -19,7 +21,8 @@ from nerfstudio_mobavatar.pruning import (
     prune,
 )
 from nerfstudio_mobavatar.pruning_report import joint_of_parts, kept_shares, picture, table
-from nerfstudio_mobavatar.pruning_scores import Probe, image_statistics, picture_error
+from nerfstudio_mobavatar.pruning_scores import Probe, _draw, image_statistics, picture_error
+from nerfstudio_mobavatar.render import rasterize
 from nerfstudio_mobavatar.web_export.bundle import encode
 from nerfstudio_mobavatar.web_export.from_avatar import avatar_arrays
 
@@ -95,7 +98,8 @@ def given(scores: dict[str, list[float]]) -> dict[str, CorrectiveStatistics]:
 def kept_of(scores: dict[str, list[float]], **budget) -> dict[str, list[int]]:
     arguments: dict[str, Any] = {"keep_count": None, **budget}
     config = PruningConfig(**arguments)
-    kept, _ = choose(tiny_avatar(), given(scores), config, kept_bytes)
+    kept, measured = choose(tiny_avatar(), given(scores), config, kept_bytes)
+    assert bool(measured) == (config.file_bytes is not None)
     return {name: rows.tolist() for name, rows in kept.items()}
 
 
@@ -108,6 +112,7 @@ def test_share_of_variance_counts_for_each_attribute_and_share_of_the_picture_fo
     assert kept_of(scores, keep_share=0.75, score="variance") == {"rotation": [0], "scale": [0, 1, 2], "color": [0]}
     assert kept_of(scores, keep_share=0.6, score="image") == {"rotation": [0], "scale": [], "color": []}
     for score in ("variance", "image"):
+        assert kept_of(scores, keep_share=0.0, score=score) == {key: [] for key in ATTRIBUTES}
         for count in (3, 99):
             assert kept_of(scores, keep_count=count, score=score) == {key: [0, 1, 2] for key in ATTRIBUTES}
 
@@ -122,7 +127,52 @@ def test_a_count_stands_for_bytes_that_the_picture_divides():
     assert kept_of(scores, keep_count=0) == {name: [] for name in ATTRIBUTES}
 
 
+def test_variances_count_as_shares_of_their_own_sum_and_a_budget_may_be_met_exactly():
+    """A quaternion's variance and a colour's have no common unit; and one scores below 1, one above."""
+    scores = {"rotation": [0.004, 0.001, 0.0], "scale": [0.3, 0.2, 0.0], "color": [90.0, 10.0, 0.0]}
+    k = tiny_avatar().config.basis_size
+    limit = bytes_each("color", k) + bytes_each("rotation", k)
+    about: dict[str, Any] = {"score": "variance", "fold_mean": False}
+    for more in (0, 1):
+        found = kept_of(scores, file_bytes=limit + more, **about)
+        assert found == {"rotation": [0], "scale": [], "color": [0]}
+    assert kept_of(scores, file_bytes=limit - 1, **about) == {"rotation": [], "scale": [], "color": [0]}
+    assert kept_of(scores, file_bytes=0, **about) == {name: [] for name in ATTRIBUTES}
+
+
+def test_what_is_measured_is_the_pruned_avatar_with_the_mean_folded_in():
+    avatar, tried = tiny_avatar(), []
+    statistics = {k: CorrectiveStatistics(torch.full((400, a), 0.5), torch.ones(400)) for k, a in WIDTH.items()}
+
+    def error(a: Avatar) -> float:
+        tried.append((len(a.index("color")), a.color.detach().clone()))
+        return 0.25
+
+    for fold in (True, False):
+        tried.clear()
+        config = PruningConfig(keep_count=None, allowed_loss_db=0.0, fold_mean=fold)
+        kept, measured = choose(avatar, statistics, config, picture_error=error)
+        assert not any(len(rows) for rows in kept.values()), "nothing is lost by pruning all, which a loss of 0 allows"
+        assert measured == "; training pictures lose 0.000 of 0 dB"
+        assert [count for count, _ in tried[:2]] == [400, 0] and torch.equal(tried[0][1], avatar.color)
+        torch.testing.assert_close(tried[1][1], avatar.color.detach() + (0.5 if fold else 0.0))
+
+
+def test_a_report_says_what_was_kept_of_what():
+    kept, share = {"rotation": 1_000, "scale": 20, "color": 3}, {"rotation": 0.5, "scale": 0.25, "color": 1.0}
+    for score, what in (("variance", "of the variance"), ("image", "of the change of the picture")):
+        expected = (
+            f"kept correctives: rotation 1,000 of 5,000 (50.0% {what}), scale 20 of 5,000 (25.0% {what}), "
+            f"color 3 of 5,000 (100.0% {what}); measured"
+        )
+        assert PruningReport(kept, share, 5000, score, "; measured").describe() == expected
+
+
 def test_exactly_one_budget():
+    found = r"found keep_count 5, keep_share None, file_bytes 10, allowed_loss_db None"
+    with pytest.raises(ValueError, match=found):
+        PruningConfig(keep_count=5, file_bytes=10).budget()
+    assert PruningConfig(keep_count=None, keep_share=1.0).budget() == "keep_share"
     pairs: list[dict[str, Any]] = [{"keep_count": 5, "file_bytes": 10}, {"keep_count": None}]
     for wrong in pairs:
         with pytest.raises(ValueError, match="exactly one of keep_count, keep_share, file_bytes, allowed_loss_db"):
@@ -153,15 +203,13 @@ def test_file_bytes_are_divided_by_what_the_picture_loses():
     one = max(bytes_each(name, 4) for name in ATTRIBUTES)
     assert limit - 4 * one <= size(avatar) <= limit
     assert report.kept["color"] > report.kept["scale"] > report.kept["rotation"]
-    assert f"of {limit:,} bytes" in report.describe()
+    assert f"; the file takes {size(avatar):,} of {limit:,} bytes" in report.describe()
     with pytest.raises(ValueError, match="with no corrective at all"):
         prune(tiny_avatar(), statistics, PruningConfig(keep_count=None, file_bytes=1000), file_bytes=size)
 
 
 def probes(count: int, avatar) -> list[Probe]:
     """Pictures of this very avatar, rounded to bytes; the person 2 m away."""
-    from nerfstudio_mobavatar.pruning_scores import _draw
-
     result = []
     for seed in range(count):
         pose, _, expression = random_pose(seed)
@@ -180,8 +228,6 @@ def probes(count: int, avatar) -> list[Probe]:
 
 def test_image_score_is_the_squared_change_of_the_picture():
     """Against finite changes: pruning single correctives, one after the other, and comparing pictures."""
-    from nerfstudio_mobavatar.pruning_scores import _draw
-
     avatar = tiny_avatar()
     with torch.no_grad():  # small changes, where the first order holds
         for name in ATTRIBUTES:
@@ -205,6 +251,38 @@ def test_image_score_is_the_squared_change_of_the_picture():
         assert float(scored[name].score[rows].sum()) == pytest.approx(sum(change) / len(seen), rel=0.5)
 
 
+def test_the_image_score_is_an_average_over_pictures():
+    """Of one picture: the squared derivative of its sum with random signs, along what pruning takes away."""
+    avatar = tiny_avatar()
+    statistics = corrective_statistics(avatar, poses(3))
+    (probe,) = probes(1, avatar)
+    scored = image_statistics(avatar, statistics, [probe], True, "torch")
+    rgb, deltas = _draw(avatar, probe, "torch")
+    signs = torch.randint(0, 2, rgb.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    (derivative,) = torch.autograd.grad((rgb * signs).sum(), [avatar.color])
+    expected = (derivative * (deltas["color"].detach() - statistics["color"].mean)).sum(1).square()
+    assert expected.max() > 0
+    torch.testing.assert_close(scored["color"].score, expected)
+    with pytest.raises(ValueError, match="needs at least one training picture, found none"):
+        image_statistics(avatar, statistics, [], True, "torch")
+
+
+def test_a_probe_is_seen_in_the_colours_of_its_camera():
+    avatar = tiny_avatar()
+    (probe,) = probes(1, avatar)
+    gain, offset = torch.tensor([[0.5, 1.0, 2.0]]), torch.tensor([[0.1, 0.0, -0.2]])
+    with torch.no_grad():
+        plain = _draw(avatar, probe, "torch")[0]
+        found = _draw(avatar, replace(probe, colors=(gain, offset)), "torch")[0]
+        black = rasterize(
+            avatar(probe.pose, probe.transl, probe.expression).gaussians,
+            *(probe.T_cam_world, probe.K, 24, 24, torch.zeros(3), "torch"),
+        )
+    alpha = black.alpha[0]
+    torch.testing.assert_close(plain, black.rgb[0] + (1 - alpha))
+    torch.testing.assert_close(found, black.rgb[0] * gain + alpha * offset + (1 - alpha))
+
+
 def test_allowed_loss_is_measured_and_kept():
     avatar = tiny_avatar()
     seen = probes(2, avatar)
@@ -223,7 +301,7 @@ def test_allowed_loss_is_measured_and_kept():
         config = PruningConfig(keep_count=None, allowed_loss_db=allowed, score="image")
         report = prune(pruned, statistics, config, picture_error=error)
         loss = 10 * np.log10(error(pruned) / before)
-        assert loss <= allowed and f"of {allowed:g} dB" in report.describe()
+        assert loss <= allowed and f"; training pictures lose {loss:.3f} of {allowed:g} dB" in report.describe()
         kept[allowed] = sum(report.kept.values())
     few, many = sorted(kept.values())
     assert 0 < few < many < 1200 and kept[0.25 * most] == many
