@@ -110,6 +110,8 @@ def test_command_report_sheet_and_exit_codes(folder: Path, tmp_path: Path) -> No
     page, picture = tmp_path / "look.html", tmp_path / "look.png"
     text = page.read_text()
     assert "jumps away and back" in text and text.count("<figure>") == 2 * CAMERAS
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert f'<meta http-equiv="Content-Security-Policy" content="{policy}"><title>' in text and "<script" not in text
     assert not re.search(r'(src|href)="(?!data:)', text)  # opens anywhere, without other files
     assert picture.stat().st_size > 50_000
 

@@ -21,7 +21,7 @@ from nerfstudio_mobavatar.pruning import (
     prune,
 )
 from nerfstudio_mobavatar.pruning_report import joint_of_parts, kept_shares, picture, table
-from nerfstudio_mobavatar.pruning_scores import Probe, _draw, image_statistics, picture_error
+from nerfstudio_mobavatar.pruning_scores import Probe, _draw, image_statistics, picture_error, sensitivities
 from nerfstudio_mobavatar.render import rasterize
 from nerfstudio_mobavatar.web_export.bundle import encode
 from nerfstudio_mobavatar.web_export.from_avatar import avatar_arrays
@@ -249,6 +249,33 @@ def test_image_score_is_the_squared_change_of_the_picture():
                 change += [float((_draw(pruned, p, "torch")[0] - w).square().sum()) for p, w in zip(seen, whole)]
         # 24 random signs each: a tenth to a third of noise, and the best four are chosen by it
         assert float(scored[name].score[rows].sum()) == pytest.approx(sum(change) / len(seen), rel=0.5)
+
+
+def test_sensitivities_are_squared_derivatives_of_what_still_has_a_corrective():
+    avatar = tiny_avatar()
+    prune(avatar, corrective_statistics(avatar, poses(3)), PruningConfig(keep_count=100, score="variance"))
+    pictures, expected = probes(2, avatar), torch.zeros(100, 3)
+    for seed, probe in enumerate(pictures, 1):
+        rgb, _ = _draw(avatar, probe, "torch")
+        signs = torch.randint(0, 2, rgb.shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+        (derivative,) = torch.autograd.grad((rgb * signs).sum(), [avatar.scale])
+        expected += derivative[avatar.index("scale")].square() / 2
+    found = sensitivities(avatar, pictures, "torch")
+    assert {name: tuple(x.shape) for name, x in found.items()} == {k: (100, a) for k, a in WIDTH.items()}
+    assert expected.max() > 0
+    torch.testing.assert_close(found["scale"], expected)
+    with pytest.raises(ValueError, match="needs at least one training picture, found none"):
+        sensitivities(avatar, [], "torch")
+
+
+def test_features_that_cannot_be_kept_are_refused():
+    for left in (None, 2, 8, 16):
+        PruningConfig(keep_features=left).check(16)
+    for left in (0, 1, 7, 18, -2):
+        with pytest.raises(ValueError, match=rf"even number from 2 to the 16 that are trained .*, found {left}"):
+            PruningConfig(keep_features=left).check(16)
+    with pytest.raises(ValueError, match="exactly one of keep_count"):
+        PruningConfig(keep_count=None).check(16)
 
 
 def test_the_image_score_is_an_average_over_pictures():

@@ -152,6 +152,23 @@ def test_a_disk_that_fills_up_loses_nothing_and_says_so(finished, mini_capture, 
     assert checkpoint_differences(finished, again.checkpoint_dir) == []
 
 
+def test_the_configuration_of_a_run_stays_whole_where_it_cannot_be_written_again(mini_capture, tmp_path, monkeypatch):
+    config = tiny_config(mini_capture, tmp_path)
+    config.save_config()
+    path = config.get_base_dir() / "config.yml"
+    before, synced = path.read_bytes(), []
+
+    def full(descriptor: int) -> None:
+        synced.append(descriptor)
+        raise OSError(errno.ENOSPC, "no space left")
+
+    config.max_num_iterations += 1
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space left"):
+        config.save_config()
+    assert synced and path.read_bytes() == before and [*path.parent.iterdir()] == [path]
+
+
 def test_what_cannot_be_written_is_said_before_training(mini_capture, tmp_path, monkeypatch):
     config = tiny_config(mini_capture, tmp_path)
     monkeypatch.setattr(durable, "free_bytes", lambda _: 1000)
