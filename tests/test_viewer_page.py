@@ -358,3 +358,6 @@ def test_lost_device_comes_back_twice_then_with_less_then_says_so(chrome: Browse
         page.page.evaluate("() => window.device.destroy()")
         assert "The graphics device was lost" in page.message()
         assert_poster_behind(page)
+        page.page.click("#retry")
+        page.wait_until(f"() => window.devices === 5 && window.mobavatar?.renderOnce().then(() => {STATS}.width > 0)")
+        assert not page.page.is_visible("#message")
