@@ -64,6 +64,8 @@ def test_a_storm_ends_where_it_ended(server: viser.ViserServer) -> None:
                 if i % 10 == 0:
                     tab.send(_messages.GuiUpdateMessage(button._impl.id, {"value": True}))
             until(lambda last=last: len(seen["button"]) == last // 10, "every press")
+            moved = [seen[name] for name in ("slider", "gizmo", "camera")]
+            until(lambda last=last, moved=moved: all(x[-1:] == [last] for x in moved), "the last moves")
             until(lambda: work.qsize() == 0 and not any(i._busy for i in inboxes(server)), "the storm to be over")
             for name in ("slider", "gizmo", "camera"):
                 assert seen[name][-1] == last and seen[name] == sorted(seen[name]), name
