@@ -211,6 +211,11 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
             self._steps = iter(loader)
         self._next_step = step
 
+    def stop_loading(self) -> None:
+        """End the loading processes, and torch's thread that pins what they send: cut off in the middle by the end of
+        the program, it would abort it. `next_train` starts them again."""
+        self._steps = None
+
     def next_train(self, step: int) -> tuple[Cameras, dict[str, Any]]:
         """The training data of `step`, whatever was asked for before."""
         if self._steps is None or step != self._next_step:

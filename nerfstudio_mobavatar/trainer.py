@@ -259,6 +259,7 @@ class MobavatarTrainer(Trainer):
             sys.exit(f"ns-train: stopped at step {self.step}: {error}. {self._how_to_go_on()}")
         finally:
             self.config.max_num_iterations = total
+            self.pipeline.datamanager.stop_loading()
 
     def train_iteration(self, step: int) -> Any:
         """One step; says which frames made it impossible, and what to lower where memory is short."""

@@ -105,6 +105,10 @@ def test_checkpoints_hold_nothing_but_tensors_and_numbers(finished):
         assert set(state) >= {"step", "pipeline", "optimizers", "schedulers"}
 
 
+def test_nothing_is_loaded_any_more_after_a_run(finished):
+    assert finished.pipeline.datamanager._steps is None
+
+
 def test_the_loss_falls(mini_capture, tmp_path):
     config = tiny_config(mini_capture, tmp_path, steps=60)
     model: Any = config.pipeline.model
