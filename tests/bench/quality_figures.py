@@ -62,6 +62,9 @@ PRUNED: dict[str, Any] = SHIPPED | {"pruning": "bytes-90", "tune_rate": 4.0}
 """The bytes of 20,000 correctives of each attribute, divided by image error."""
 NARROW: dict[str, Any] = PRUNED | {"pruning": "bytes-81", "basis_size": 8}
 """As many bytes in correctives of half as many features."""
+FEW: dict[str, Any] = SHIPPED | {"pruning": "bytes-64", "keep_features": 4, "prune_at": 0.5, "tune_rate": 2.0}
+"""As many bytes in correctives of the four most important features, pruned after half of the steps."""
+FEW_LATE: dict[str, Any] = SHIPPED | {"pruning": "bytes-64", "keep_features": 4, "tune_rate": 4.0}
 TOP: dict[str, Any] = SHIPPED | {"pruning": "top-90"}
 """The paper's choice."""
 PLACES = {"": "view", "_near": "near", "_far": "far"}
@@ -82,12 +85,12 @@ def pairs() -> dict[str, tuple[str, dict[str, Any], dict[str, Any]]]:
         "local_near_inputs{}_over_global64_db": (best, rival),
         "local{}_over_global64_8000_steps_db": (shipped | {"steps": 8000}, rival | {"steps": 8000}),
         "local{}_over_global64_12000_steps_db": (shipped | long, rival | long),
-        "pruned90{}_minus_unpruned_db": (PRUNED, kept),
+        "pruned90{}_minus_unpruned_db": (FEW, kept),
+        "pruned90_late{}_minus_unpruned_db": (FEW_LATE, kept),
+        "pruned90_16_features{}_minus_unpruned_db": (PRUNED, kept),
         "pruned90_8_features{}_minus_unpruned_db": (NARROW, kept),
         "pruned90_top_of_each{}_minus_unpruned_db": (TOP, kept),
-        "pruned90{}_minus_unpruned_key_light_db": (PRUNED | key, kept | key),
-        "pruned90_8_features{}_minus_unpruned_key_light_db": (NARROW | key, kept | key),
-        "pruned90_top_of_each{}_minus_unpruned_key_light_db": (TOP | key, kept | key),
+        "pruned90{}_minus_unpruned_key_light_db": (FEW | key, kept | key),
         "pruned90_near_inputs{}_minus_unpruned_db": (near_pruned, near_kept),
         "more_parts_512{}_db": (shipped | {"parts": 512}, shipped),
         "more_features_32{}_db": (shipped | {"basis_size": 32}, shipped),
@@ -149,7 +152,13 @@ def figures(rows: Rows) -> dict[str, Any]:
     for which in ("view", "near", "far") if covered else ():
         for name in ("coverage", "holes", "leak", "floaters"):
             result[f"{which}_{name}"] = float(np.mean([r[f"{which}_{name}"] for r in covered]))
-    for name, setting in (("top_of_each", TOP), ("by_image", PRUNED), ("by_image_8_features", NARROW)):
+    for name, setting in (
+        ("top_of_each", TOP),
+        ("by_image_16_features", PRUNED),
+        ("by_image_8_features", NARROW),
+        ("by_image", FEW),
+        ("by_image_late", FEW_LATE),
+    ):
         sizes = [r["file_bytes"] for r in rows if matches(r, **setting) and "file_bytes" in r]
         if sizes:
             result[f"file_{name}_mb"] = float(np.mean(sizes)) / 1e6
