@@ -11,6 +11,7 @@ from nerfstudio.engine.callbacks import TrainingCallbackLocation
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from nerfstudio_mobavatar import fewer_features
 from nerfstudio_mobavatar import model as model_module
 from nerfstudio_mobavatar.avatar import Avatar
 from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
@@ -67,8 +68,8 @@ def losses_of_one_process(capture: Path, folder: Path) -> list[float]:
 
 
 def prune_by_a_noisy_measure(trainer: MobavatarTrainer, rank: int) -> dict[str, Tensor]:
-    """What a rank keeps where both the statistics and the measured loss differ a little from rank to rank, as sums by
-    atomics do."""
+    """What a rank keeps, and the layers that make its features, where statistics, the order of features and the
+    measured loss differ a little from rank to rank, as sums by atomics do."""
     model, statistics = model_of(trainer), model_module.corrective_statistics
     with pytest.MonkeyPatch.context() as patch:
         budget = model.config.pruning
@@ -86,13 +87,21 @@ def prune_by_a_noisy_measure(trainer: MobavatarTrainer, rank: int) -> dict[str, 
             dropped = sum(100 - len(avatar.index(name)) for name in ATTRIBUTES)
             return 1 + dropped / 300 * (1 + 0.2 * rank)
 
+        def turned(covariance: Tensor, cost: Tensor) -> tuple[Tensor, Tensor]:
+            A, inverse = ordering(covariance, cost)
+            return A * (1 + 0.1 * rank), inverse / (1 + 0.1 * rank)
+
+        ordering = fewer_features.ordering
+        patch.setattr(fewer_features, "ordering", turned)
         patch.setattr(model_module, "corrective_statistics", noisy)
         patch.setattr(model_module, "picture_error", error)
         optimizers = trainer.optimizers
         model.prune(
             list(optimizers.optimizers.values()), list(optimizers.parameters.values()), trainer, trainer.pipeline
         )
-    return {name: model.avatar.index(name).clone() for name in ATTRIBUTES}
+    return {name: model.avatar.index(name).clone() for name in ATTRIBUTES} | {
+        "features": model.avatar.mlp_weights[-1].detach()
+    }
 
 
 def worker(rank: int, capture: Path, folder: Path) -> None:
@@ -168,9 +177,10 @@ def test_the_losses_are_those_of_one_process_with_all_the_pictures(ranks, mini_c
 
 def test_a_measured_budget_keeps_the_same_correctives_on_all_ranks(ranks):
     first, second = (r["measured"] for r in ranks)
-    assert 0 < sum(len(rows) for rows in first.values()) < 300
+    assert 0 < sum(len(first[name]) for name in ATTRIBUTES) < 300
     for name, rows in first.items():
         assert torch.equal(rows, second[name]), name
+    assert float(first["features"].abs().max()) > 0
 
 
 def test_pruned_bases_go_on_learning(ranks):

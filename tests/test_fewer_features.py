@@ -79,6 +79,12 @@ def test_what_is_cut_is_what_a_singular_value_decomposition_leaves_out(avatar: A
             assert lost == pytest.approx(least, rel=2e-3, abs=1e-9), part
 
 
+def test_of_a_pose_that_never_changes_nothing_is_lost(avatar: Avatar):
+    before = numbers(avatar, 0).detach()
+    keep_features(avatar, 2, poses(1) * 3, sensitivity(avatar))
+    torch.testing.assert_close(numbers(avatar, 0), before, atol=1e-5, rtol=1e-4)
+
+
 def test_moments_of_the_optimiser_follow(avatar: Avatar):
     """The first moment of the new parameters is the one that the new avatar would have gathered."""
     lists = [[avatar.node_basis, *avatar.mlp_weights], [avatar.basis("color")]]
