@@ -20,7 +20,7 @@ ns_export_hook.install()
 
 def _optimizers(rates: dict[str, float], shape: Literal["exponential", "cosine"] = "exponential") -> dict[str, Any]:
     """One fused Adam and one decay per parameter group. Exponential: positions end at 0.01 of their rate, the rest at
-    0.1; cosine: all at 0.02, four times as high from pruning on."""
+    0.1; cosine: all at 0.02, twice as high from pruning on."""
 
     def final(name: str) -> float:
         return 0.02 if shape == "cosine" else 0.01 if name.startswith("node") else 0.1
@@ -29,7 +29,7 @@ def _optimizers(rates: dict[str, float], shape: Literal["exponential", "cosine"]
         name: {
             "optimizer": FusedAdamConfig(lr=rate),
             "scheduler": DecaySchedulerConfig(
-                final_factor=final(name), shape=shape, after_pruning=4.0 if shape == "cosine" else 1.0
+                final_factor=final(name), shape=shape, after_pruning=2.0 if shape == "cosine" else 1.0
             ),
         }
         for name, rate in rates.items()
@@ -98,7 +98,7 @@ mobavatar = _method(
     "mobavatar",
     "Animatable avatar with pruned local blendshapes, paper scale: 200K Gaussians, 256 parts (GPU).",
     280_000,
-    MobavatarModelConfig(losses=_free()),
+    MobavatarModelConfig(pruning=PruningConfig(keep_features=4), losses=_free(), prune_fraction=0.5),
     _optimizers(RATES, "cosine"),
 )
 
@@ -108,10 +108,11 @@ mobavatar_fast = _method(
     10_000,
     MobavatarModelConfig(
         avatar=AvatarConfig(num_gaussians=100_000, num_nodes=6_000),
-        pruning=PruningConfig(keep_count=10_000),
+        pruning=PruningConfig(keep_count=10_000, keep_features=4),
         losses=_free(),
         warmup_fraction=0.02,
         perceptual_fraction=0.3,
+        prune_fraction=0.5,
     ),
     _optimizers(FAST_RATES, "cosine"),
     max_image_side=1024,
