@@ -40,7 +40,8 @@ class PruningConfig(SavedConfig):
     file_bytes: int | None = None
     """Instead: the exported avatar file may take this many bytes; the score divides them among the attributes."""
     allowed_loss_db: float | None = None
-    """Instead: as few bytes as possible, PSNR over training pictures falling by at most this (before fine-tuning)."""
+    """Instead: as few bytes as possible, PSNR over training pictures falling by at most this (before fine-tuning, and
+    besides what `keep_features` costs)."""
     score: Literal["variance", "image"] = "image"
     """What makes a corrective worth its bytes: the squared change of the training pictures if it were pruned, which
     weighs all three attributes alike, or its "variance" over the training poses (the paper)."""

@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nerfstudio.plugins.types import MethodSpecification
 
+from nerfstudio_mobavatar.configs import mobavatar, mobavatar_fast
 from nerfstudio_mobavatar.demo.in_memory import CutPicture
 from nerfstudio_mobavatar.demo.motion import procedural_motion
 from nerfstudio_mobavatar.demo.scene import dome_cameras
 from nerfstudio_mobavatar.losses import Box, composite
+from nerfstudio_mobavatar.pruning import PruningConfig
 from tests.bench import quality_capture
 from tests.bench.common import RESULTS
 from tests.bench.quality_capture import Team, draw_capture, pack, turned
 from tests.bench.quality_figures import difference, figures, measured
-from tests.bench.quality_plans import paper, scheduled, shipped, tuned_global
+from tests.bench.quality_plans import few, paper, scheduled, shipped, tuned_global
 from tests.bench.quality_rows import (
     CaptureSpec,
     ModelSpec,
@@ -28,7 +31,7 @@ from tests.bench.quality_rows import (
     frames_of_test,
     key,
 )
-from tests.bench.quality_train import halved
+from tests.bench.quality_train import COSINE_END, halved
 
 
 def result(row: Row, db: float, **more: Any) -> dict[str, Any]:
@@ -110,6 +113,18 @@ def test_rows_are_found_by_the_names_that_they_were_stored_under():
         capture, model = CaptureSpec(**row["capture"]), ModelSpec(**row["model"])
         schedule = Schedule(**row.get("schedule", {}))
         assert key(Row(capture, model, row["steps"], row["pruning"], row["seed"], schedule)) == path.stem
+
+
+@pytest.mark.parametrize("preset", [mobavatar, mobavatar_fast])
+def test_what_is_shipped_is_what_was_measured(preset: MethodSpecification):
+    model: Any = preset.config.pipeline.model
+    measured = few(shipped(Row()))
+    assert model.pruning.keep_features == measured.schedule.keep_features and model.pruning.score == "image"
+    assert model.prune_fraction == measured.schedule.prune_at
+    for group in preset.config.optimizers.values():
+        assert group["scheduler"].after_pruning == measured.schedule.tune_rate
+        assert group["scheduler"].shape == measured.schedule.decay and group["scheduler"].final_factor == COSINE_END
+    assert PruningConfig().for_features(16, 4).keep_count == pytest.approx(0.36 * 200_000, rel=0.01)
 
 
 def test_pictures_that_another_process_drew_are_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -41,8 +41,9 @@ other trained frames, other frames between them, and a third motion for far pose
 have it; rows from before the split have not, and figures of them say so below. SSIM is of the crop; it also stands in
 for LPIPS, whose network's weights were not at hand, as the perceptual term of training ("ssim", weight 0.1). Every
 line has the same number of steps for its variant, four pictures each, pruning after 5/7 of them if no other share is
-named. Means over the seeds; +- is half the range. The first table is the point that was fixed before anything was measured: 1,200 frames
-(1,020 trained), twelve cameras, 1,024 px, 200,000 Gaussians, {steps} steps. A run of the paper has 280,000.
+named. Means over the seeds; +- is half the range. The first table is the point that was fixed before anything was
+measured: 1,200 frames (1,020 trained), twelve cameras, 1,024 px, 200,000 Gaussians, {steps} steps. A run of the paper
+has 280,000.
 
 **local**: 256 parts with 16 features of the pose each; **global**: one vector of features for the whole body, by a
 network of as many parameters. **as shipped**: the terms, rates and decay of `mobavatar-fast` (no L1 terms, networks
