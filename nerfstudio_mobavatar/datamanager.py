@@ -7,10 +7,7 @@ for. nerfstudio's own `FullImageDatamanager` would hold every picture in memory;
 """
 
 import os
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,43 +21,25 @@ from nerfstudio.configs.dataparser_configs import AnnotatedDataParserUnion
 from nerfstudio.data.datamanagers.full_images_datamanager import FullImageDatamanager, FullImageDatamanagerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from nerfstudio_mobavatar.capture import CaptureError
-from nerfstudio_mobavatar.cutouts import CutOutStore, processes_share, scratch_folder
+from nerfstudio_mobavatar.cutouts import CutOutStore, scratch_folder
 from nerfstudio_mobavatar.dataparsers.base import nerfstudio_pose
 from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
 from nerfstudio_mobavatar.full_pictures import AvatarDataset, LazyEvalLoader
+from nerfstudio_mobavatar.loading import LoaderDiedError, Loaders
 from nerfstudio_mobavatar.saved_config import SavedConfig
 from nerfstudio_mobavatar.step_watch import Shown
-from nerfstudio_mobavatar.stream import StepDataset, StepSampler, init_worker
+from nerfstudio_mobavatar.stream import StepDataset, StepSampler
 
 MOST_RESTARTS = 3
 """Of the loading processes for one step."""
 MOST_UNREADABLE = 0.05
 """Share of the training pictures; of more that cannot be read the disk is ill, and training ends."""
-FORK = "fork" if processes_share() else None
-"""How loading processes start. In the processes that nerfstudio starts, one for each GPU, the default is "spawn" there,
-too: each loading process would import nerfstudio anew, for half a minute."""
 NO_SCRATCH = (
     "Pictures are decoded at every visit: there is no disk for what is cut out of them (--scratch-dir), or the loading "
     "processes of this system cannot share it."
 )
-LAST_STEP = 2**40
-"""The stream of steps has no end of its own; the trainer stops."""
-
-
-@contextmanager
-def _signal_kept() -> Iterator[None]:
-    """torch's loader has the death of any child process raise an error at whatever line the program happens to be, in
-    the middle of a step or of a checkpoint. Here it is noticed where the next sample is taken."""
-    mine = hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGCHLD) if mine else None
-    try:
-        yield
-    finally:
-        if mine:
-            signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
 
 
 @dataclass
@@ -82,7 +61,8 @@ class AvatarDataManagerConfig(SavedConfig, FullImageDatamanagerConfig):
     """Loading processes per rank. 0: load in the training process. None: the CPU cores this process may use, shared by
     the ranks, at most 12."""
     prefetch_steps: int = 1
-    """Steps each worker loads ahead; `num_workers * prefetch_steps` steps of crops are in memory at most."""
+    """Steps each worker loads ahead; memory holds `num_workers * prefetch_steps` steps of crops, and places for three
+    steps of whole pictures."""
     scratch_gb: float = 64.0
     """Space for what is cut out of the pictures when they are first shown, so that none is decoded twice: 1 to 3 MB for
     each of 3 megapixels. At most half of what is free on that disk is taken; the ranks share it. 0: decode always."""
@@ -116,7 +96,7 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         cv2.setNumThreads(0)
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         self.rank = torch.distributed.get_rank() if distributed else local_rank
-        self._steps: Iterator[dict[str, Any]] | None = None
+        self._steps: Loaders | None = None
         self._next_step: int | None = None
         self._told_full = False
         self._rays_per_batch: int | None = None
@@ -191,29 +171,20 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
 
     def _start(self, step: int) -> None:
         """(Re)start the stream at a step; workers of an earlier stream end."""
-        self._steps = None
+        self.stop_loading()
         if self._next_step is None:
             self.step_dataset.store = self._make_store()
-        workers = self.num_workers()
-        loader = DataLoader(
-            self.step_dataset,
-            batch_size=None,
-            sampler=range(step, LAST_STEP),
-            num_workers=workers,
-            prefetch_factor=self.config.prefetch_steps if workers else None,
-            timeout=self._poll_s() if workers else 0,
-            multiprocessing_context=FORK if workers else None,
-            pin_memory=torch.device(self.device).type == "cuda",
-            worker_init_fn=init_worker,
-            generator=torch.Generator(),  # else each start draws from the run's own random numbers
-        )
-        with _signal_kept():
-            self._steps = iter(loader)
+        pixels = max(view.width * view.height for view in self.train_dataset.metadata["views"])
+        most_bytes = 4 * pixels * self.config.cameras_per_step
+        load = self.step_dataset.__getitem__
+        ahead = self.config.prefetch_steps
+        self._steps = Loaders(load, step, self.num_workers(), ahead, most_bytes, self.device)
         self._next_step = step
 
     def stop_loading(self) -> None:
-        """End the loading processes, and torch's thread that pins what they send: cut off in the middle by the end of
-        the program, it would abort it. `next_train` starts them again."""
+        """End the loading processes. `next_train` starts them again."""
+        if self._steps is not None:
+            self._steps.close()
         self._steps = None
 
     def next_train(self, step: int) -> tuple[Cameras, dict[str, Any]]:
@@ -230,8 +201,8 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
         self.last_shown = Shown(step, int(sample["pose_row"]), tuple(sample["camera"].tolist()))
         self.last_size = (count, width, height)
         batch = {
-            "image": sample["image"].to(self.device, non_blocking=True),
-            "mask": sample["mask"].to(self.device, non_blocking=True),
+            "image": sample["image"],
+            "mask": sample["mask"],
             "person_box": sample["person_box"],
             "image_idx": sample["image_idx"],
             "pose_row": int(sample["pose_row"]),
@@ -247,7 +218,7 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
                     f"Step {step}: {why} It is left out of training ({len(self.unreadable)} so far).", markup=False
                 )
         if len(self.unreadable) > max(1, MOST_UNREADABLE * len(self.train_dataset)):
-            self._steps = None
+            self.stop_loading()
             raise CaptureError(
                 f"{len(self.unreadable)} of {len(self.train_dataset)} training pictures cannot be read, among them: "
                 f"{next(iter(self.unreadable.values()))} Check the disk, and the capture with `mobavatar doctor`."
@@ -277,41 +248,29 @@ class AvatarDataManager(FullImageDatamanager[AvatarDataset]):
     def _take(self, step: int) -> dict[str, Any]:
         """Next sample of the stream. A loading process that died is replaced: samples are functions of the step. On
         any other error the workers end, so that none is left loading."""
-        waited, restarts = 0.0, 0
+        restarts = 0
         while True:
             assert self._steps is not None
             try:
-                return next(self._steps)
-            except (RuntimeError, EOFError, ConnectionError) as error:  # the last two: killed while handing over
-                died = not isinstance(error, RuntimeError) or self._has_dead_worker()
-                waited += self._poll_s()
-                if str(error).startswith("DataLoader timed out") and not died and waited < self.config.worker_timeout:
-                    continue
-                self._steps = None
-                if died and restarts < MOST_RESTARTS:
-                    restarts, self.restarts = restarts + 1, self.restarts + 1
-                    CONSOLE.print(
-                        f"Step {step}: a loading process died; all are started again (number {self.restarts} in this "
-                        "run). Where this goes on, memory is short: use fewer with --num-workers",
-                        markup=False,
-                    )
-                    self._start(step)
-                    continue
-                raise RuntimeError(
-                    f"step {step}: expected a sample from the {self.num_workers()} loading processes, found: {error}. "
-                    "If one was killed, memory or shared memory (/dev/shm) is short: use fewer with --num-workers, or "
-                    "0. If the disk is slow, raise --worker-timeout."
-                ) from error
+                return self._steps.take(self.config.worker_timeout)
+            except (LoaderDiedError, TimeoutError) as error:
+                self.stop_loading()
+                if isinstance(error, TimeoutError) or restarts == MOST_RESTARTS:
+                    raise RuntimeError(
+                        f"step {step}: expected a sample from the {self.num_workers()} loading processes, found: "
+                        f"{error}. If one was killed, memory is short: use fewer with --num-workers, or 0. If the disk "
+                        "is slow, raise --worker-timeout."
+                    ) from error
+                restarts, self.restarts = restarts + 1, self.restarts + 1
+                CONSOLE.print(
+                    f"Step {step}: a loading process died; all are started again (number {self.restarts} in this run). "
+                    "Where this goes on, memory is short: use fewer with --num-workers",
+                    markup=False,
+                )
+                self._start(step)
             except BaseException:
-                self._steps = None
+                self.stop_loading()
                 raise
-
-    def _poll_s(self) -> float:
-        """Seconds between two looks whether the loading processes live."""
-        return min(5.0, self.config.worker_timeout)
-
-    def _has_dead_worker(self) -> bool:
-        return any(not worker.is_alive() for worker in getattr(self._steps, "_workers", ()))
 
     def _crop_cameras(self, sample: dict[str, Any], width: int, height: int) -> Cameras:
         camera, K = sample["camera"], sample["K"]

@@ -4,19 +4,15 @@ Nothing here keeps state between steps, so a run resumed at step `s` sees what t
 rank computes its own share without talking to the others. No nerfstudio here: worker processes stay light.
 """
 
-import ctypes
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Int
 from numpy import ndarray
-from torch.utils.data import Dataset
 
 from nerfstudio_mobavatar import losses
 from nerfstudio_mobavatar.capture import CaptureError, CaptureImage
@@ -30,9 +26,6 @@ from nerfstudio_mobavatar.images import (
     shared_window,
     widened,
 )
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of glibc's malloc.h."""
 
 
 @lru_cache(maxsize=8)
@@ -76,8 +69,8 @@ class StepSampler:
         return tuple(images[order[(epoch * count + i) % len(images)]] for i in range(count))
 
 
-class StepDataset(Dataset):
-    """`dataset[step]` is that step's training data: crops of one window size, uint8.
+class StepDataset:
+    """`dataset[step]` is that step's training data, as arrays: crops of one window size, uint8.
 
     Keys: `image` [b,h,w,3] (0 where the mask is: training has a background of its own), `mask` [b,h,w,1] (0 background
     .. 255 person), `K` [b,3,3] float32 of the crops, `camera` [b], `image_idx` [b], `person_box` [b,4]
@@ -142,12 +135,12 @@ class StepDataset(Dataset):
             cutouts[k].paste(Box(x0, y0, x0 + width, y0 + height), rgb[k], mask[k, ..., 0])
             K[k] = crop_intrinsics(view.K, x0, y0)
         return {
-            "image": torch.from_numpy(rgb),
-            "mask": torch.from_numpy(mask),
-            "person_box": losses.person_boxes(torch.from_numpy(mask)),
-            "K": torch.from_numpy(K),
-            "camera": torch.tensor([image.camera for image in images]),
-            "image_idx": torch.tensor(indices),
+            "image": rgb,
+            "mask": mask,
+            "person_box": losses.person_boxes(torch.from_numpy(mask)).numpy(),
+            "K": K,
+            "camera": np.array([image.camera for image in images]),
+            "image_idx": np.array(indices),
             "pose_row": images[0].frame,
         }
 
@@ -158,20 +151,3 @@ class StepDataset(Dataset):
             return load_cutout(image, self.views[image.camera], self._maps)
 
         return load() if self.store is None else self.store.get(index, load)
-
-
-def init_worker(worker_id: int) -> None:
-    """One thread per worker process: the workers are the parallelism."""
-    del worker_id
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
-    keep_freed_memory()
-
-
-def keep_freed_memory() -> None:
-    """Have the C library keep what is freed: pictures come and go in every step, and to take their memory from the
-    system anew each time is a fifth of the time that loading takes. Only glibc has to be told."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        for option in M_TRIM_THRESHOLD, M_MMAP_THRESHOLD:
-            mallopt(option, 2**30)

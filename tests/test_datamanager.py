@@ -24,6 +24,7 @@ from nerfstudio_mobavatar.capture import CaptureError
 from nerfstudio_mobavatar.datamanager import AvatarDataManager, AvatarDataManagerConfig
 from nerfstudio_mobavatar.dataparsers.detect import AutoDataParserConfig
 from nerfstudio_mobavatar.images import WINDOW_MULTIPLE
+from nerfstudio_mobavatar.loading import SLOTS
 from nerfstudio_mobavatar.stream import StepDataset, StepSampler
 from tests.tiny_capture import CAMERAS, FRAMES, HEIGHT, WIDTH, write_capture
 
@@ -157,11 +158,12 @@ def test_no_more_is_loaded_ahead_than_asked_for(sound: Path, prefetch: int) -> N
     dm.__dict__["step_dataset"] = Counted(dm.step_dataset, counter)
     for step in range(2):
         dm.next_train(step)
+    asked = SLOTS - 1
     deadline = time.monotonic() + 20
-    while counter.value < 2 + prefetch and time.monotonic() < deadline:
+    while counter.value < 2 + asked + prefetch and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.3)  # time in which a worker that is not held back would run on
-    assert counter.value == 2 + prefetch
+    assert counter.value == 2 + asked + prefetch
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -232,7 +234,7 @@ def test_a_loading_process_that_dies_is_replaced_reported_and_changes_nothing(so
     for step in range(12):
         assert same(dm.next_train(step)[1], alone.next_train(step)[1])
         if step in (2, 3):
-            os.kill(dm._steps._workers[step % 2].pid, signal.SIGKILL)  # pyright: ignore
+            os.kill(dm._steps.processes[step % 2].pid, signal.SIGKILL)  # pyright: ignore
             until = time.monotonic() + 0.3
             while time.monotonic() < until:
                 time.sleep(0.01)
@@ -250,7 +252,7 @@ def test_loading_processes_of_a_rank_start_without_importing_everything_again(so
         dm.next_train(0)
     finally:
         multiprocessing.set_start_method(known, force=True)
-    assert type(dm._steps._workers[0]).__name__ == "ForkProcess"  # pyright: ignore
+    assert type(dm._steps.processes[0]).__name__ == "ForkProcess"  # pyright: ignore
 
 
 def loading_with(kind: type[StepDataset], capture: Path) -> AvatarDataManager:

@@ -128,7 +128,7 @@ def run(folder: Path, steps: int, restart_every: int, with_tabs: bool) -> dict[s
         if done % (2 * restart_every) == 0:
             data._steps, jumps = None, jumps + 1
         elif done % restart_every == 0:
-            os.kill(data._steps._workers[0].pid, signal.SIGKILL)
+            os.kill(data._steps.processes[0].pid, signal.SIGKILL)
         if tabs.hold and tabs.are_closed:  # what a picture takes while it is drawn is no growth
             seen.append(Usage.now())
             tabs.hold = False
