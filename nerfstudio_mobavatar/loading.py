@@ -89,8 +89,7 @@ class Slots:
         """Have the GPU read the slots by itself. Where the driver does not allow it, each picture is copied once more,
         which is said in the log. The memory stays mapped until it is given back: by `close`, or when this object
         goes."""
-        with torch.cuda.device(device):
-            error = _register(self._memory)
+        error = _register(self._memory, device)
         if error is None:
             self._unpin = weakref.finalize(self, _unregister, self._memory, device, os.getpid())
         else:
@@ -102,14 +101,15 @@ class Slots:
             self._unpin()
 
 
-def _register(memory: Tensor) -> str | None:
-    """Pin memory for all GPUs. Returns why it could not be done, None where it was."""
+def _register(memory: Tensor, device: torch.device) -> str | None:
+    """Pin memory. Returns why it could not be done, None where it was."""
     runtime: Any = torch.cuda.cudart()
-    error = int(runtime.cudaHostRegister(memory.data_ptr(), memory.numel(), 1))
-    if error == 0:
-        return None
-    with suppress(RuntimeError):  # the next kernel would be blamed for it
-        torch.zeros(1, device="cuda")
+    with torch.cuda.device(device):
+        error = int(runtime.cudaHostRegister(memory.data_ptr(), memory.numel(), 0))
+        if error == 0:
+            return None
+        with suppress(RuntimeError):  # the next kernel would be blamed for it
+            torch.zeros(1, device="cuda")
     return str(runtime.cudaGetErrorString(runtime.cudaError(error)))
 
 
@@ -266,5 +266,5 @@ def keep_freed_memory() -> None:
     system anew each time is a fifth of the time that loading takes. Only glibc has to be told."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        for option in M_TRIM_THRESHOLD, M_MMAP_THRESHOLD:
-            mallopt(option, 2**30)
+        mallopt(M_TRIM_THRESHOLD, 2**30)
+        mallopt(M_MMAP_THRESHOLD, 2**30) or mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that older ones take

@@ -11,6 +11,7 @@ Merges into results/train_speed.json.
 
 import argparse
 import copy
+import gc
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def make_trainer(data: Path, output: Path, args: argparse.Namespace, whole_pictu
     model.prune_fraction = 2.0
     from nerfstudio.utils import writer  # not first: nerfstudio imports in circles
 
+    gc.collect()  # what is left of the runs before
     writer.EVENT_WRITERS.clear()  # those of the runs before, which nerfstudio would go on writing to
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     on_gpus = args.device == "cuda"  # nerfstudio's own wrapping is for GPUs only
@@ -84,7 +86,7 @@ def keep_on_device(trainer: Any) -> None:
     """The same two steps' pictures for ever: no data to wait for."""
     manager = trainer.pipeline.datamanager
     ready = [manager.next_train(step) for step in range(2)]
-    manager._steps = None
+    manager.close()
     manager.next_train = lambda step: ready[step % 2]
 
 
@@ -135,7 +137,8 @@ def timed_training(trainer: Any, clock: Clock, skip: int, around: Callable[[int]
 
 
 def stages(trainer: Any, clock: Clock, steps: range) -> dict[str, float]:
-    """Mean milliseconds per step of each stage; what is nested is taken out of what holds it."""
+    """Mean milliseconds per step of each stage on the clock's time line; what is nested is taken out of what holds
+    it. On the host's, a stage is what launching it takes, and `raster` includes the wait for the number of tiles."""
     spans: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
 
     def wrap(name: str, call: Callable) -> Callable:
@@ -175,15 +178,21 @@ def stages(trainer: Any, clock: Clock, steps: range) -> dict[str, float]:
     return {name: round(value, 2) for name, value in ms.items()}
 
 
-def busy_ms(trainer: Any, steps: range) -> tuple[float, dict[str, float]]:
-    """Milliseconds of a step in which some kernel or copy runs on the GPU, and the longest kernels (ms a step)."""
+def recorded(trainer: Any, steps: range) -> list[Any]:
+    """Kernels and copies of these steps."""
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CUDA]) as recorded:
-        for step in steps:
+    for step in steps[:5]:  # loading processes start
+        trainer.train_iteration(step)
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        for step in steps[5:]:
             trainer.train_iteration(step)
         torch.cuda.synchronize()
-    events = [e for e in recorded.events() or [] if e.device_type.name == "CUDA"]
+    return [e for e in profiled.events() or [] if e.device_type.name == "CUDA"]
+
+
+def busy_ms(events: list[Any], steps: int) -> tuple[float, dict[str, float]]:
+    """Milliseconds of a step in which some kernel or copy runs on the GPU, and the longest kernels (ms a step)."""
     spans = sorted((e.time_range.start, e.time_range.end) for e in events)
     busy, reached = 0.0, spans[0][0]
     for start, end in spans:
@@ -191,10 +200,23 @@ def busy_ms(trainer: Any, steps: range) -> tuple[float, dict[str, float]]:
         reached = max(reached, end)
     longest: dict[str, float] = defaultdict(float)
     for e in events:
-        longest[e.name[:90]] += e.time_range.elapsed_us() / 1e3 / len(steps)
+        longest[e.name[:90]] += e.time_range.elapsed_us() / 1e3 / steps
     top = dict(sorted(longest.items(), key=lambda item: -item[1])[:40])
-    kernels = {"kernels a step": len(events) / len(steps)}
-    return busy / 1e3 / len(steps), kernels | {k: round(v, 3) for k, v in top.items()}
+    kernels = {"kernels a step": len(events) / steps}
+    return busy / 1e3 / steps, kernels | {k: round(v, 3) for k, v in top.items()}
+
+
+def idle_ms(events: list[Any], steps: int) -> dict[str, float]:
+    """Where the GPU has nothing to do: milliseconds a step between the kernel (or copy) before and the one after."""
+    idle: dict[str, float] = defaultdict(float)
+    reached, before = float("inf"), ""
+    for e in sorted(events, key=lambda e: e.time_range.start):
+        if e.time_range.start > reached:
+            idle[f"{before[:60]} | {e.name[:60]}"] += (e.time_range.start - reached) / 1e3 / steps
+        if before == "" or e.time_range.end > reached:
+            reached, before = e.time_range.end, e.name
+    longest = sorted(idle.items(), key=lambda item: -item[1])
+    return {"in all": round(sum(idle.values()), 3)} | {k: round(v, 3) for k, v in longest[:15]}
 
 
 class HostMemory:
@@ -223,39 +245,61 @@ class HostMemory:
         self._thread.join()
 
 
-def measure(data: Path, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """Both figures of this process; with several processes rank 0's, whose steps wait for the others."""
-    clock, result = Clock(args.device), {}
+def compile_s() -> dict[str, float]:
+    """Seconds that torch's compiler took for each function so far, by the order in which they were met."""
+    from torch._dynamo.utils import get_compilation_metrics
+
+    seconds: dict[str, float] = defaultdict(float)
+    for m in get_compilation_metrics():
+        seconds[f"{m.co_name}{'' if m.is_forward in (None, True) else ', gradient'}"] += (m.duration_us or 0) / 1e6
+    return {name: round(value, 2) for name, value in seconds.items()}
+
+
+def measure(data: Path, folder: Path, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """All figures of this process, as they come; with several processes rank 0's, whose steps wait for the others."""
+    yield step_on_device(data, folder, args)
+    peak = 0.0
+    for lens in ("", "_with_lens_distortion") if args.stream else ():
+        if lens:
+            distort(data)
+        for visits, scratch_gb in (("", 20.0), ("_first_visits", 0.0)):
+            real = real_step(data, folder, args, scratch_gb)
+            peak = max(peak, real.pop("peak_host_gb"))
+            yield {"peak_host_gb": peak} | {f"{name}{visits}{lens}": value for name, value in real.items()}
+
+
+def step_on_device(data: Path, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Whole pictures that are there already."""
+    clock, started = Clock(args.device), time.perf_counter()
     trainer = make_trainer(data, folder, args, True, WARM_UP + args.steps)
     keep_on_device(trainer)
+    result: dict[str, Any] = {"seconds_of_set_up": round(time.perf_counter() - started, 1)}
     if clock.cuda:
         torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
     result["step_ms_4x1500x2048"] = round(timed_training(trainer, clock, WARM_UP), 2)
     result["seconds_of_whole_run"] = round(time.perf_counter() - started, 1)
+    result["compile_s"] = compile_s()
     if clock.cuda:
         result["peak_gpu_gb"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
-    if not dist.is_initialized():
-        more = WARM_UP + args.steps
-        result["stages_ms"] = stages(trainer, clock, range(more, more + 10))
-        if clock.cuda:
-            # recording slows the host down, not the kernels: set against the step as it is without
-            busy, kernels = busy_ms(trainer, range(more + 10, more + 20))
-            share = min(1.0, busy / result["step_ms_4x1500x2048"])
-            result |= {"gpu_busy_ms": round(busy, 2), "gpu_busy_share": round(share, 3), "kernels_ms": kernels}
-    del trainer
-    for lens in ("", "_with_lens_distortion") if args.stream else ():
-        if lens:
-            distort(data)
-        for visits, scratch_gb in (("_first_visits", 0.0), ("", 20.0)):
-            real = real_step(data, folder, args, clock, scratch_gb)
-            result["peak_host_gb"] = max(result.get("peak_host_gb", 0.0), real.pop("peak_host_gb"))
-            result |= {f"{name}{visits}{lens}": value for name, value in real.items()}
+    if dist.is_initialized():
+        return result
+    more = WARM_UP + args.steps
+    result["stages_ms"] = stages(trainer, clock, range(more, more + 10))
+    result["host_stages_ms"] = stages(trainer, Clock("cpu"), range(more, more + 10))
+    if clock.cuda:
+        # recording slows the host down, not the kernels: set against the step as it is without
+        events = recorded(trainer, range(more + 10, more + 35))
+        busy, kernels = busy_ms(events, 20)
+        share = min(1.0, busy / result["step_ms_4x1500x2048"])
+        result |= {"gpu_busy_ms": round(busy, 2), "gpu_busy_share": round(share, 3), "kernels_ms": kernels}
+        result["gpu_idle_ms_while_recorded"] = idle_ms(events, 20)
     return result
 
 
-def real_step(data: Path, folder: Path, args: argparse.Namespace, clock: Clock, scratch_gb: float) -> dict[str, Any]:
+def real_step(data: Path, folder: Path, args: argparse.Namespace, scratch_gb: float) -> dict[str, Any]:
     """The preset's step with its data stream; without scratch space every visit is a first one."""
+    clock = Clock(args.device)
     trainer = make_trainer(data, folder, args, False, WARM_UP + args.steps)
     manager, waits = trainer.pipeline.datamanager, []
     manager.config.scratch_gb = scratch_gb
@@ -275,9 +319,12 @@ def real_step(data: Path, folder: Path, args: argparse.Namespace, clock: Clock, 
     result["waits_for_data_ms"] = round(sum(waits[WARM_UP:]) / max(1, len(waits[WARM_UP:])), 2)
     if clock.cuda and not dist.is_initialized():
         more = WARM_UP + args.steps
-        busy = busy_ms(trainer, range(more, more + 20))[0]
+        events = recorded(trainer, range(more, more + 25))
+        busy = busy_ms(events, 20)[0]
         result["preset_gpu_busy_share"] = round(min(1.0, busy / result["preset_real_step_ms"]), 3)
-    manager._steps = None
+        result["preset_gpu_idle_ms_while_recorded"] = idle_ms(events, 20)
+        result["preset_host_stages_ms"] = stages(trainer, Clock("cpu"), range(more + 25, more + 45))
+    manager.close()
     result["loading_processes"] = manager.num_workers()
     result["loading_processor_ms_a_step"] = loading_ms(manager)
     store = manager.step_dataset.store
@@ -298,6 +345,18 @@ def loading_ms(manager: Any, steps: int = 10) -> float:
     spent = 1e3 * (time.process_time() - started) / steps
     torch.set_num_threads(threads)
     return round(spent, 1)
+
+
+def save(result: dict[str, Any], world: int, args: argparse.Namespace) -> None:
+    """What there is so far."""
+    known = json.loads((RESULTS / "train_speed.json").read_text()) if args.one_gpu_key is not None else {}
+    if known:
+        one = (known[args.one_gpu_key] if args.one_gpu_key else known)["step_ms_4x1500x2048"]
+        result["two_gpu_speedup"] = round(world * one / result["step_ms_4x1500x2048"], 2)
+    values = {args.key: result} if args.key else dict(result)
+    if "two_gpu_speedup" in result:
+        values["two_gpu_speedup"] = result["two_gpu_speedup"]
+    write("train_speed", values)
 
 
 def main() -> None:
@@ -328,18 +387,12 @@ def main() -> None:
             shutil.copytree(args.data, data)
         else:
             DemoData(data, args.frames, 6, args.width, args.height, device=args.device).main()
-        result = measure(data, folder / "runs", args)
-    if not dist.is_initialized() or dist.get_rank() == 0:
-        about = {"device": device_name(args.device), "command": command_line(), "torch": torch.__version__, "vgg": vgg}
-        result |= about | {"gpus": world}
-        known = json.loads((RESULTS / "train_speed.json").read_text()) if args.one_gpu_key is not None else {}
-        if known:
-            one = (known[args.one_gpu_key] if args.one_gpu_key else known)["step_ms_4x1500x2048"]
-            result["two_gpu_speedup"] = round(world * one / result["step_ms_4x1500x2048"], 2)
-        values = {args.key: result} if args.key else result
-        if "two_gpu_speedup" in result:
-            values["two_gpu_speedup"] = result["two_gpu_speedup"]
-        write("train_speed", values)
+        result = {"device": device_name(args.device), "command": command_line(), "torch": torch.__version__}
+        result |= {"vgg": vgg, "gpus": world}
+        for part in measure(data, folder / "runs", args):
+            result |= part
+            if not dist.is_initialized() or dist.get_rank() == 0:
+                save(result, world, args)
     if dist.is_initialized():
         dist.destroy_process_group()
 
