@@ -440,7 +440,7 @@ def opencv_cameras(camera: Cameras, device: torch.device | str) -> tuple[Tensor,
 
     nerfstudio keeps camera-to-world with OpenGL axes (y up, z backwards). All cameras must have one size.
     """
-    flat = camera.reshape((-1,)) if camera.shape != (1,) else camera
+    flat = camera if len(camera.shape) == 1 else camera.reshape((-1,))  # which takes longer than a kernel
     c2w = flat.camera_to_worlds
     R = (c2w[:, :3, :3] * c2w.new_tensor([1.0, -1.0, -1.0])).transpose(1, 2)
     T = rigid(R, -(R @ c2w[:, :3, 3:])[..., 0])
