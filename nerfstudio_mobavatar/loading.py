@@ -18,7 +18,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 from mmap import PAGESIZE, mmap
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any
 
 import cv2
@@ -193,13 +193,13 @@ class Loaders:
     def _receive(self, timeout_s: float) -> Sample:
         worker = (self._step - self._first) % len(self.processes)
         connection, process = self._connections[worker], self.processes[worker]
-        if not wait([connection, process.sentinel], timeout_s):
-            raise TimeoutError(f"timed out after {timeout_s:g} seconds")
         try:
-            message = connection.recv()
+            message = connection.recv() if connection.poll(timeout_s) else None
         except (EOFError, OSError) as error:  # the end of the pipe, or of a message
             process.join(END_S)
             raise LoaderDiedError(f"process {process.pid} ended with exit code {process.exitcode}") from error
+        if message is None:
+            raise TimeoutError(f"timed out after {timeout_s:g} seconds")
         if isinstance(message, Exception):
             raise message
         return message
@@ -267,4 +267,5 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(M_TRIM_THRESHOLD, 2**30)
-        mallopt(M_MMAP_THRESHOLD, 2**30) or mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that older ones take
+        if not mallopt(M_MMAP_THRESHOLD, 2**30):
+            mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that older ones take

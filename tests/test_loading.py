@@ -115,7 +115,8 @@ def test_processes_end_with_their_owner(how: str) -> None:
     steps.take(TIMEOUT_S)
     if how == "close":
         steps.close()
-    del steps
+    else:
+        del steps
     assert not any(process.is_alive() for process in processes)
     assert open_files() <= max(0, handles - len(processes))
 
