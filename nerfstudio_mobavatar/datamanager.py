@@ -61,7 +61,7 @@ class AvatarDataManagerConfig(SavedConfig, FullImageDatamanagerConfig):
     """Loading processes per rank. 0: load in the training process. None: the CPU cores this process may use, shared by
     the ranks, at most 12."""
     prefetch_steps: int = 1
-    """Steps each worker loads ahead; memory holds `num_workers * prefetch_steps` steps of crops, and places for three
+    """Steps each worker loads ahead; memory holds `num_workers * prefetch_steps` steps of crops, and places for two
     steps of whole pictures."""
     scratch_gb: float = 64.0
     """Space for what is cut out of the pictures when they are first shown, so that none is decoded twice: 1 to 3 MB for

@@ -19,7 +19,7 @@ from functools import partial
 from itertools import count
 from mmap import PAGESIZE, mmap
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -35,13 +35,30 @@ from .device import upload
 Sample = dict[str, Any]
 """Arrays and plain values of a step."""
 LARGE = "image", "mask"
-"""Arrays of bytes that the device needs, and that go through slots; the others are small and stay on the host."""
-SLOTS = 3
+"""Arrays of bytes that the device needs; the others are small and stay on the host."""
+SLOTS = 2
 """For steps that are being copied to the device, or will be next."""
 END_S = 5.0
 """Time for a killed process to be gone; one that waits for a broken disk takes longer."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""
+
+
+@runtime_checkable
+class Loaded(Protocol):
+    """What a step needs, read, but for the arrays of `LARGE`."""
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of those arrays."""
+        ...
+
+    def write(self, image: UInt8[np.ndarray, "..."], mask: UInt8[np.ndarray, "..."]) -> Sample:
+        """Fills them in; returns the rest of the sample."""
+        ...
+
+
+Load = Callable[[int], Loaded]
 
 
 class LoaderDiedError(RuntimeError):
@@ -59,14 +76,14 @@ class Slots:
         self._copied: list[torch.Event | None] = [None] * SLOTS
         self._unpin: Callable[[], Any] | None = None
 
-    def write(self, slot: int, arrays: Sequence[UInt8[np.ndarray, "..."]]) -> None:
-        """The arrays one after the other. Called in a loading process."""
-        for place, array in zip(self._places(slot, [a.shape for a in arrays]), arrays):
-            np.copyto(place.numpy(), array)
+    def arrays(self, slot: int, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+        """A slot's memory as arrays, one after the other."""
+        sizes = [int(np.prod(shape)) for shape in shapes]
+        return [part.view(shape) for part, shape in zip(self._memory[slot, : sum(sizes)].split(sizes), shapes)]
 
     def read(self, slot: int, shapes: Sequence[tuple[int, ...]], device: torch.device) -> list[Tensor]:
         """Copies on the device; a GPU may be making them still (`wait`)."""
-        places = self._places(slot, shapes)
+        places = self.arrays(slot, shapes)
         if device.type != "cuda":
             return [place.clone() for place in places]
         if self._unpin is None:
@@ -74,10 +91,6 @@ class Slots:
         copies = [place.to(device, non_blocking=True) for place in places]
         self._copied[slot] = torch.cuda.current_stream(device).record_event()
         return copies
-
-    def _places(self, slot: int, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
-        sizes = [int(np.prod(shape)) for shape in shapes]
-        return [part.view(shape) for part, shape in zip(self._memory[slot, : sum(sizes)].split(sizes), shapes)]
 
     def wait(self, slot: int) -> None:
         """Until the slot may be written to again."""
@@ -134,7 +147,7 @@ class Loaders:
 
     def __init__(
         self,
-        load: Callable[[int], Sample],
+        load: Load,
         first: int,
         workers: int,
         ahead: int,
@@ -169,7 +182,7 @@ class Loaders:
         Raises what `load` does, if it is a `CaptureError`, else a `RuntimeError` with the process's own words;
         `LoaderDiedError`; `TimeoutError`. After any of them there are no more steps to be had.
         """
-        sample = self._receive(timeout_s) if self.processes else self._load(self._step)
+        sample = self._receive(timeout_s) if self.processes else _whole(self._load(self._step))
         slot, shapes = self._step % SLOTS, sample.pop("shapes", None)
         if shapes is None:
             large = [upload(torch.from_numpy(sample[name]), self.device) for name in LARGE]
@@ -221,7 +234,7 @@ def _end(processes: list[Any], connections: list[Connection], slots: Slots | Non
 def _work(
     connection: Connection,
     inherited: list[Connection],
-    load: Callable[[int], Sample],
+    load: Load,
     slots: Slots | None,
     steps: Iterable[int],
     ahead: int,
@@ -234,7 +247,7 @@ def _work(
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     keep_freed_memory()
-    ready: deque[Sample | Exception] = deque()
+    ready: deque[Loaded | Exception] = deque()
     with suppress(EOFError, ConnectionError):
         for step in steps:
             ready.append(_attempt(partial(load, step)))
@@ -243,7 +256,7 @@ def _work(
                 connection.send(_handed_over(ready.popleft(), slot, slots))
 
 
-def _attempt(load: Callable[[], Sample]) -> Sample | Exception:
+def _attempt(load: Callable[[], Loaded]) -> Loaded | Exception:
     """Errors as they can be sent: not every one can."""
     try:
         return load()
@@ -253,12 +266,20 @@ def _attempt(load: Callable[[], Sample]) -> Sample | Exception:
         return RuntimeError(f"a loading process failed: {traceback.format_exc()}")
 
 
-def _handed_over(sample: Sample | Exception, slot: int, slots: Slots | None) -> Sample | Exception:
-    if slots is None or isinstance(sample, Exception):
-        return sample
-    large = [sample.pop(name) for name in LARGE]
-    slots.write(slot, large)
-    return sample | {"shapes": [array.shape for array in large]}
+def _handed_over(loaded: Loaded | Exception, slot: int, slots: Slots | None) -> Sample | Exception:
+    """What goes through the pipe."""
+    if isinstance(loaded, Exception):
+        return loaded
+    if slots is None:
+        return _whole(loaded)
+    arrays = [tensor.numpy() for tensor in slots.arrays(slot, loaded.shapes)]
+    return loaded.write(*arrays) | {"shapes": loaded.shapes}
+
+
+def _whole(loaded: Loaded) -> Sample:
+    """With the arrays of `LARGE`."""
+    arrays = [np.empty(shape, np.uint8) for shape in loaded.shapes]
+    return loaded.write(*arrays) | dict(zip(LARGE, arrays))
 
 
 def keep_freed_memory() -> None:

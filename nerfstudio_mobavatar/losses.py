@@ -179,16 +179,13 @@ def square_crops(
     boxes: Int[Tensor, "b 4"],
     background: Float[Tensor, " 3"],
     side: int,
-    weights: Callable[..., Float[Tensor, "b side n"]] | None = None,
+    weights: Callable[..., tuple[Tensor, Tensor]] | None = None,
 ) -> list[Float[Tensor, "b 3 side side"]]:
     """`square_crop` of every picture of several batches at once, as products with the interpolation's weights along
-    rows and columns. `weights`: `_resize_weights`, or it compiled."""
-    weights = weights or _resize_weights
+    rows and columns. `weights`: `_crop_weights`, or it compiled."""
     height, width = pictures[0].shape[1:3]
-    y0, y1, x0, x1 = (v[:, None, None] for v in boxes.unbind(1))
-    longest = torch.maximum(y1 - y0, x1 - x0)
-    rows = weights(y0, y1, longest, side, max(height, width))[..., :height].to(background.dtype)
-    columns = weights(x0, x1, longest, side, max(height, width))[..., :width].to(background.dtype)
+    rows, columns = (weights or _crop_weights)(boxes, side, max(height, width), background.dtype)
+    rows, columns = rows[..., :height], columns[..., :width]
 
     def crop(pixels: Tensor) -> Tensor:
         # of the difference from the background, which is zero where the square reaches beyond the box
@@ -196,6 +193,16 @@ def square_crops(
         return torch.einsum("bswc,btw->bcst", narrow, columns) + background[:, None, None]
 
     return [crop(pixels) for pixels in pictures]
+
+
+def _crop_weights(
+    boxes: Int[Tensor, "b 4"], side: int, length: int, dtype: torch.dtype
+) -> tuple[Float[Tensor, "b side n"], Float[Tensor, "b side n"]]:
+    """`_resize_weights` of the boxes' rows and of their columns."""
+    y0, y1, x0, x1 = (v[:, None, None] for v in boxes.unbind(1))
+    longest = torch.maximum(y1 - y0, x1 - x0)
+    rows, columns = (_resize_weights(low, high, longest, side, length) for low, high in ((y0, y1), (x0, x1)))
+    return rows.to(dtype), columns.to(dtype)
 
 
 def _resize_weights(low: Tensor, high: Tensor, longest: Tensor, side: int, length: int) -> Float[Tensor, "b side n"]:
@@ -315,7 +322,7 @@ class LpipsPerceptual:
         self._linear: list[Tensor] = []
         self._dtype = torch.bfloat16 if fast else torch.float32
         self._compare = compiled(self._distance, fast)
-        self._weights = compiled(_resize_weights, fast, dynamic=True)
+        self._weights = compiled(_crop_weights, fast, dynamic=True)
         self._mean_distance = ValueAndGradient(self._mean_distance_of) if fast else self._mean_distance_of
 
     def _load(self, device: torch.device) -> None:

@@ -321,14 +321,13 @@ class MobavatarModel(Model):
     def get_outputs(self, ray_bundle: Any) -> dict[str, Any]:
         """Render one pose for one or several cameras. [h, w, c] for a single evaluation camera, else [b, h, w, c]."""
         camera: Cameras = ray_bundle
-        row = self.row_of(camera)
+        T_cam_world, K, width, height = opencv_cameras(camera, self.device)  # first: a GPU is still busy
+        T_cam_world = self.correct_cameras(T_cam_world, camera)
+        background, row = self.background(), self.row_of(camera)
         inputs, G = (table[row] for table in self.frames())
         if self.config.pose_safety and not self.training:
             inputs = self.safe_inputs(self.get_buffer("fit_pose")[row], self.get_buffer("fit_expression")[row])
         posed = self.avatar.decode(inputs, G, self.uses_correctives())
-        T_cam_world, K, width, height = opencv_cameras(camera, self.device)
-        T_cam_world = self.correct_cameras(T_cam_world, camera)
-        background = self.background()
         drawn = rasterize(
             posed.gaussians, T_cam_world, K, width, height, background, self.backend, with_depth=not self.training
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from numpy import ndarray
 
 from nerfstudio_mobavatar import losses
@@ -69,11 +69,33 @@ class StepSampler:
         return tuple(images[order[(epoch * count + i) % len(images)]] for i in range(count))
 
 
+@dataclass(frozen=True)
+class Crops:
+    """A step's pictures, loaded: the crops are made where they are wanted, and memory holds them once."""
+
+    cutouts: list[CutOut]
+    windows: list[Box]
+    """Of the crops; all have one size."""
+    values: dict[str, Any]
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of `image` and `mask`."""
+        count, window = len(self.windows), self.windows[0]
+        return [(count, window.height, window.width, channels) for channels in (3, 1)]
+
+    def write(self, image: UInt8[ndarray, "b h w 3"], mask: UInt8[ndarray, "b h w 1"]) -> dict[str, Any]:
+        """Into these arrays; returns the other values of the step."""
+        for cutout, window, rgb, matte in zip(self.cutouts, self.windows, image, mask[..., 0]):
+            cutout.paste(window, rgb, matte)
+        return self.values | {"person_box": losses.person_boxes(torch.from_numpy(mask)).numpy()}
+
+
 class StepDataset:
     """`dataset[step]` is that step's training data, as arrays: crops of one window size, uint8.
 
-    Keys: `image` [b,h,w,3] (0 where the mask is: training has a background of its own), `mask` [b,h,w,1] (0 background
-    .. 255 person), `K` [b,3,3] float32 of the crops, `camera` [b], `image_idx` [b], `person_box` [b,4]
+    `image` [b,h,w,3] (0 where the mask is: training has a background of its own), `mask` [b,h,w,1] (0 background .. 255
+    person); other values: `K` [b,3,3] float32 of the crops, `camera` [b], `image_idx` [b], `person_box` [b,4]
     (`losses.person_boxes`; int64), `pose_row` (int), `unreadable`: index of each picture that was left out -> why.
 
     Pictures that `store` has are not decoded again.
@@ -94,7 +116,7 @@ class StepDataset:
         self.store = store
         self._maps = UndistortMaps()
 
-    def __getitem__(self, step: int) -> dict[str, Any]:
+    def __getitem__(self, step: int) -> Crops:
         """Pictures that cannot be read are left out; where a pose has no other one, the next pose takes its place.
 
         Raises `CaptureError` naming one of the files if no pose has a picture that can be read.
@@ -103,17 +125,15 @@ class StepDataset:
         for later in range(len(self.sampler.images_of_pose)):
             indices = list(self.sampler(step + later))
             while indices := [i for i in indices if i not in unreadable]:
-                known = len(unreadable)
-                sample = self._crops(indices, unreadable)
-                if len(unreadable) == known:
-                    return {**sample, "unreadable": unreadable}
+                crops = self._crops(indices, unreadable)
+                if crops is not None:
+                    return crops
         raise CaptureError(
             f"{next(iter(unreadable.values()))} None of the pictures that training looked for can be read."
         )
 
-    def _crops(self, indices: list[int], unreadable: dict[int, str]) -> dict[str, Any]:
-        """The sample of these pictures. Those that cannot be read are added to `unreadable`: it is of no use then."""
-
+    def _crops(self, indices: list[int], unreadable: dict[int, str]) -> Crops | None:
+        """Of these pictures; None, and more in `unreadable`, where some cannot be read."""
         cutouts: list[CutOut] = []
         for index in indices:
             try:
@@ -121,28 +141,21 @@ class StepDataset:
             except CaptureError as error:
                 unreadable[index] = str(error)
         if len(cutouts) < len(indices):
-            return {}
+            return None
         images = [self.images[i] for i in indices]
         views = [self.views[image.camera] for image in images]
         sizes = [(view.width, view.height) for view in views]
         boxes = [widened(cutout.person, self.crop_margin, size) for cutout, size in zip(cutouts, sizes)]
         width, height = shared_window(boxes, sizes)
-        rgb = np.empty((len(images), height, width, 3), np.uint8)
-        mask = np.empty((len(images), height, width, 1), np.uint8)
-        K = np.empty((len(images), 3, 3), np.float32)
-        for k, view in enumerate(views):
-            x0, y0 = place_window(boxes[k], (width, height), sizes[k])
-            cutouts[k].paste(Box(x0, y0, x0 + width, y0 + height), rgb[k], mask[k, ..., 0])
-            K[k] = crop_intrinsics(view.K, x0, y0)
-        return {
-            "image": rgb,
-            "mask": mask,
-            "person_box": losses.person_boxes(torch.from_numpy(mask)).numpy(),
-            "K": K,
+        places = [place_window(box, (width, height), size) for box, size in zip(boxes, sizes)]
+        values = {
+            "K": np.stack([crop_intrinsics(view.K, *place) for view, place in zip(views, places)]).astype(np.float32),
             "camera": np.array([image.camera for image in images]),
             "image_idx": np.array(indices),
             "pose_row": images[0].frame,
+            "unreadable": unreadable,
         }
+        return Crops(cutouts, [Box(x0, y0, x0 + width, y0 + height) for x0, y0 in places], values)
 
     def _cutout(self, index: int) -> CutOut:
         image = self.images[index]

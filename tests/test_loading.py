@@ -28,22 +28,28 @@ CPU = torch.device("cpu")
 TIMEOUT_S = 20.0
 
 
-def pictures(step: int) -> dict[str, Any]:
+class Pictures:
     """Sizes and values that tell the step."""
-    shape = (2, 5 + step % 3, 7)
-    image = np.full((*shape, 3), step, np.uint8)
-    return {"image": image, "mask": image[..., :1] + 100, "K": np.full((2, 3, 3), 0.5 * step), "pose_row": step}
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.shapes: list[tuple[int, ...]] = [(2, 5 + step % 3, 7, channels) for channels in (3, 1)]
+
+    def write(self, image: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+        image[:], mask[:] = self.step, self.step + 100
+        return {"K": np.full((2, 3, 3), 0.5 * self.step), "pose_row": self.step}
 
 
 LARGEST = 2 * 7 * 7 * 4
 
 
-def loaders(load: Callable[[int], Any] = pictures, first: int = 0, workers: int = 2, ahead: int = 1) -> Loaders:
+def loaders(load: Callable[[int], Any] = Pictures, first: int = 0, workers: int = 2, ahead: int = 1) -> Loaders:
     return Loaders(load, first, workers, ahead, LARGEST, CPU)
 
 
 def check(sample: dict[str, Any], step: int) -> None:
-    wanted = pictures(step)
+    image, mask = (np.empty(shape, np.uint8) for shape in Pictures(step).shapes)
+    wanted = Pictures(step).write(image, mask) | {"image": image, "mask": mask}
     assert sample.keys() == wanted.keys() and sample["pose_row"] == step
     for key in ("image", "mask", "K"):
         np.testing.assert_array_equal(sample[key].numpy(), wanted[key])
@@ -74,12 +80,12 @@ def test_without_common_memory_whole_samples_are_sent(monkeypatch: pytest.Monkey
     steps.close()
 
 
-def failing(step: int) -> dict[str, Any]:
+def failing(step: int) -> Pictures:
     if step == 1:
         raise CaptureError("cam1.jpg: expected a picture")
     if step == 2:
         raise KeyError("what cannot be foreseen")
-    return pictures(step)
+    return Pictures(step)
 
 
 def test_errors_arrive_with_their_words() -> None:
@@ -110,7 +116,7 @@ def open_files() -> int:
 
 @pytest.mark.parametrize("how", ["close", "drop"])
 def test_processes_end_with_their_owner(how: str) -> None:
-    steps = loaders(lambda step: time.sleep(60) or {} if step > 2 else pictures(step))
+    steps = loaders(lambda step: time.sleep(60) or {} if step > 2 else Pictures(step))
     processes, handles = list(steps.processes), open_files()
     steps.take(TIMEOUT_S)
     if how == "close":
@@ -200,7 +206,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUD
 def test_on_a_gpu_pictures_arrive_from_pinned_slots_run_after_run() -> None:
     kept = []
     for run in range(4):
-        steps = Loaders(pictures, 0, 2, 1, 2**24, "cuda")
+        steps = Loaders(Pictures, 0, 2, 1, 2**24, "cuda")
         slots: Any = steps._slots
         assert slots._memory.is_pinned() and slots._unpin is not None
         for step in range(8):
@@ -223,7 +229,7 @@ def test_on_a_gpu_that_does_not_pin_pictures_arrive_all_the_same(monkeypatch) ->
     assert why is not None and "already" in why
     torch.ones(3, device="cuda").sum().item()
     monkeypatch.setattr(loading, "_register", lambda *_: register(memory, gpu))
-    steps = Loaders(pictures, 0, 2, 1, LARGEST, "cuda")
+    steps = Loaders(Pictures, 0, 2, 1, LARGEST, "cuda")
     for step in range(5):
         check({k: v.cpu() if isinstance(v, torch.Tensor) else v for k, v in steps.take(TIMEOUT_S).items()}, step)
     loading._unregister(memory, gpu, os.getpid())

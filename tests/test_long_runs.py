@@ -14,10 +14,10 @@ import pytest
 from nerfstudio_mobavatar.loading import SLOTS
 from tests.reliability.long import Usage, growth, run
 
-STEPS, RESTART_EVERY = 30, SLOTS
+STEPS, RESTART_EVERY = 20, SLOTS
 """A process that is killed is missed when what it had put into slots is used up."""
 MOST_HANDLES, MOST_MB = 3, 8
-"""One lost handle or thread a restart would be five, one kept megabyte a step fifteen."""
+"""One lost handle or thread a restart would be five, one kept megabyte a step ten."""
 
 
 def test_restarts_dead_workers_and_a_damaged_picture_leave_nothing_behind(tmp_path: Path, capsys) -> None:

@@ -94,7 +94,7 @@ def test_crops_by_products_equal_the_resize_one_by_one():
 def test_compiled_crop_weights_equal_plain_ones(traceable):
     boxes = torch.tensor([[0, 60, 0, 44], [3, 58, 7, 20]])
     pixels, background = torch.rand(2, 60, 44, 3), torch.zeros(3)
-    traced = torch.compile(losses._resize_weights, backend="aot_eager", fullgraph=True, dynamic=True)
+    traced = torch.compile(losses._crop_weights, backend="aot_eager", fullgraph=True, dynamic=True)
     for height in (60, 58):  # crops differ in size
         (want,) = losses.square_crops([pixels[:, :height]], boxes, background, 16)
         (got,) = losses.square_crops([pixels[:, :height]], boxes, background, 16, traced)
