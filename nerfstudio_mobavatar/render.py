@@ -177,10 +177,7 @@ def _draw_colors(
 
     c, columns, rows = len(K), math.ceil(width / TILE), math.ceil(height / TILE)
     triangle = g.covariances.flatten(1).index_select(1, _upper_triangle(g.means.device))
-    # 1.5 draws no further than a Gaussian's opacity reaches
-    bounds: dict[str, Any] = (
-        {"opacities": g.opacities} if "opacities" in signature(fully_fused_projection).parameters else {}
-    )
+    bounds: dict[str, Any] = {"opacities": g.opacities} if _bounded_by_opacity() else {}
     radii, means, depths, conics, _ = fully_fused_projection(
         g.means, triangle, None, None, T_cam_world, K, width, height, **bounds
     )
@@ -191,6 +188,14 @@ def _draw_colors(
         means, conics, colors, opacities, width, height, TILE, offsets, order, backgrounds=background.expand(c, 3)
     )
     return Rendered(image, alpha, torch.zeros_like(alpha))
+
+
+@cache
+def _bounded_by_opacity() -> bool:
+    """Whether gsplat draws no further than a Gaussian's opacity reaches, as 1.5 does."""
+    from gsplat import fully_fused_projection
+
+    return "opacities" in signature(fully_fused_projection).parameters
 
 
 @cache

@@ -20,7 +20,7 @@ import torch.distributed as dist
 from nerfstudio_mobavatar import loading
 from nerfstudio_mobavatar.capture import CaptureError
 from nerfstudio_mobavatar.cutouts import processes_share
-from nerfstudio_mobavatar.loading import SLOTS, LoaderDiedError, Loaders, Slots, keep_freed_memory
+from nerfstudio_mobavatar.loading import SLOTS, LoaderDiedError, Loaders, Slots, give_memory_back, keep_freed_memory
 from tests.tiny_capture import write_capture
 from tests.training_runs import STEPS, tiny_config
 
@@ -38,6 +38,14 @@ class Pictures:
     def write(self, image: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
         image[:], mask[:] = self.step, self.step + 100
         return {"K": np.full((2, 3, 3), 0.5 * self.step), "pose_row": self.step}
+
+
+class Large(Pictures):
+    """Takes 100 MB while it is loaded."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(step)
+        np.ones(100_000_000, np.uint8)
 
 
 LARGEST = 2 * 7 * 7 * 4
@@ -241,7 +249,7 @@ def test_on_a_gpu_trainings_follow_each_other_in_one_process_and_in_a_process_gr
     capture, trainers = write_capture(tmp_path / "capture"), []
     for run in range(3):
         config = tiny_config(capture, tmp_path / str(run))
-        config.machine.device_type, config.viewer.quit_on_train_completion = "cuda", True
+        config.machine.device_type, config.check_capture = "cuda", False
         manager: Any = config.pipeline.datamanager
         manager.num_workers = 2
         trainer = config.setup(local_rank=0, world_size=1)
@@ -264,21 +272,34 @@ def test_on_a_gpu_trainings_follow_each_other_in_one_process_and_in_a_process_gr
 
 
 def memory_after_free(keep: bool, answer: Any) -> None:
-    """Megabytes that this process has more than before it took 30 and freed them."""
+    """Megabytes that this process has more than before it took 30 and freed them, and when it gave them back."""
     if keep:
         keep_freed_memory()
     before = psutil.Process().memory_info().rss
     np.ones(30_000_000, np.uint8)
-    answer.put((psutil.Process().memory_info().rss - before) / 1e6)
+    for give_back in (lambda: None, give_memory_back):
+        give_back()
+        answer.put((psutil.Process().memory_info().rss - before) / 1e6)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="of glibc")
 @pytest.mark.parametrize("keep", [True, False])
-def test_freed_memory_is_kept(keep: bool) -> None:
+def test_freed_memory_is_kept_until_it_is_given_back(keep: bool) -> None:
     context = multiprocessing.get_context("fork")
     answer = context.SimpleQueue()
     process = context.Process(target=memory_after_free, args=(keep, answer))
     process.start()
-    more = answer.get()
+    kept, given_back = answer.get(), answer.get()
     process.join()
-    assert more > 25 if keep else more < 5
+    assert kept > 25 if keep else kept < 5
+    assert given_back < 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of glibc")
+def test_a_process_that_has_loaded_keeps_little_memory() -> None:
+    steps = loaders(Large, workers=1)
+    steps.take(TIMEOUT_S)
+    until = time.monotonic() + TIMEOUT_S
+    while (more := psutil.Process(steps.processes[0].pid).memory_full_info().uss / 1e6) > 60:
+        assert time.monotonic() < until, f"{more} MB"
+        time.sleep(0.05)
