@@ -292,7 +292,7 @@ def test_a_disk_that_hangs_is_an_error_with_a_remedy(sound: Path) -> None:
 def test_loading_ends_when_asked_and_starts_again(sound: Path) -> None:
     alone, dm = manager(sound), manager(sound, num_workers=2)
     dm.next_train(0)
-    workers = dm._steps._workers  # pyright: ignore
+    workers = list(dm._steps.processes)  # pyright: ignore
     dm.stop_loading()
     assert len(workers) == 2 and not any(worker.is_alive() for worker in workers)
     assert same(dm.next_train(1)[1], alone.next_train(1)[1])

@@ -86,7 +86,7 @@ def keep_on_device(trainer: Any) -> None:
     """The same two steps' pictures for ever: no data to wait for."""
     manager = trainer.pipeline.datamanager
     ready = [manager.next_train(step) for step in range(2)]
-    manager.close()
+    manager.stop_loading()
     manager.next_train = lambda step: ready[step % 2]
 
 
@@ -331,7 +331,7 @@ def real_step(data: Path, folder: Path, args: argparse.Namespace, scratch_gb: fl
         result["preset_gpu_busy_share"] = round(min(1.0, busy / result["preset_real_step_ms"]), 3)
         result["preset_gpu_idle_ms_while_recorded"] = idle_ms(events, 20)
         result["preset_host_stages_ms"] = stages(trainer, Clock("cpu"), range(more + 25, more + 45))
-    manager.close()
+    manager.stop_loading()
     result["loading_processes"] = manager.num_workers()
     result["loading_processor_ms_a_step"] = loading_ms(manager)
     store = manager.step_dataset.store
