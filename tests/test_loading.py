@@ -273,6 +273,9 @@ def test_on_a_gpu_trainings_follow_each_other_in_one_process_and_in_a_process_gr
 
 def memory_after_free(keep: bool, answer: Any) -> None:
     """Megabytes that this process has more than before it took 30 and freed them, and when it gave them back."""
+    for option in loading.M_TRIM_THRESHOLD, loading.M_MMAP_THRESHOLD:
+        loading._of_glibc("mallopt")(option, 2**17)  # as a program starts with
+    give_memory_back()
     if keep:
         keep_freed_memory()
     before = psutil.Process().memory_info().rss
