@@ -43,6 +43,7 @@ VARIANTS = {
     "tuned": [*NEAR_INPUTS, *FREE, *QUICK, *FORMER],
     "mask-term": [*ALL_INPUTS, *FREE, *QUICK, "--pipeline.model.losses.mask-weight", "0.1", *FORMER],
     "shipped": [],
+    "shipped-near-2": ["--pipeline.model.avatar.input-reach", "2"],
     "unpruned": ["--pipeline.model.pruning.keep-count", str(AvatarConfig().num_gaussians)],
     "pruned-by-variance": ["--pipeline.model.pruning.score", "variance"],
     "near-2": ["--pipeline.model.avatar.input-reach", "2", *FREE, *QUICK, *FORMER],

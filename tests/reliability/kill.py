@@ -41,7 +41,7 @@ STEPS, SAVE_EVERY, WORKERS = 10, 2, 1
 CODE = {
     "checkpoint": ("torch/serialization.py",),
     "renaming": ("nerfstudio_mobavatar/checkpoints.py", "nerfstudio_mobavatar/durable.py"),
-    "pruning": ("nerfstudio_mobavatar/pruning.py", "nerfstudio_mobavatar/pruning_report.py"),
+    "pruning": tuple(f"nerfstudio_mobavatar/{name}.py" for name in ("fewer_features", "pruning", "pruning_report")),
     "export": ("web_export/export.py", "web_export/page_folder.py", "nerfstudio_mobavatar/durable.py"),
 }
 """Files whose lines a kill can aim at."""
