@@ -12,9 +12,10 @@ import pytest
 import torch
 import viser
 from nerfstudio.cameras.cameras import CameraType
-from nerfstudio.viewer.render_state_machine import RenderAction
+from nerfstudio.viewer.render_state_machine import RenderAction, RenderStateMachine
 from nerfstudio.viewer.utils import CameraState
 from nerfstudio.viewer.viewer import Viewer
+from nerfstudio.viewer_legacy.server.viewer_utils import SetTrace
 
 from nerfstudio_mobavatar.viewer import renderer, threads
 from nerfstudio_mobavatar.viewer.renderer import DEPTH_SIDE, FAR_M, LEAST_HEIGHT, Renderer, depth_bytes
@@ -250,7 +251,9 @@ def test_pictures_keep_their_colours_and_get_bars_where_the_tab_is_wider() -> No
     assert renderer.fitted(pixels, 0.75) is pixels
 
 
-def test_a_program_that_ends_waits_for_the_picture_that_is_being_drawn(start, monkeypatch: pytest.MonkeyPatch):
+def test_a_program_that_ends_waits_for_the_picture_that_is_being_drawn(
+    start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(threads, "_is_ending", threading.Event())
     monkeypatch.setattr(threads, "_running", {})
     made, model, _sent = start()
@@ -260,6 +263,39 @@ def test_a_program_that_ends_waits_for_the_picture_that_is_being_drawn(start, mo
     ending.start()
     ending.join(0.1)
     assert ending.is_alive() and made.is_alive()
+
+    def refused(*_: Any) -> None:
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    monkeypatch.setattr(made, "_hand_over", refused)
     model.free.set()
     ending.join(SECONDS)
     assert not ending.is_alive() and not made.is_alive()
+    assert "failed" not in capsys.readouterr().out, "there is nobody to be told"
+
+
+def test_nerfstudios_thread_gives_up_the_picture_that_it_is_at(start) -> None:
+    def line() -> None:
+        time.sleep(0.001)
+
+    class Theirs(RenderStateMachine):
+        is_drawing = threading.Event()
+
+        def _render_img(self, camera_state: CameraState) -> None:
+            with SetTrace(self.check_interrupt):
+                self.is_drawing.set()
+                while True:
+                    line()
+
+    made, _, _ = start()
+    client = bare(viser.ClientHandle, **made.client.__dict__ | {"client_id": 3})
+    theirs = Theirs(made.viewer, 10.0, client)
+    made.viewer.render_statemachines = {3: theirs}
+    theirs.start()
+    assert theirs.is_drawing.wait(SECONDS)
+    renderer.take_over(made.viewer, client)
+    theirs.join(SECONDS)
+    ours = made.viewer.render_statemachines[3]
+    assert not theirs.is_alive() and isinstance(ours, Renderer) and ours.is_alive()
+    ours.close()
+    ours.join(SECONDS)

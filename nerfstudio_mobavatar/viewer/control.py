@@ -22,11 +22,10 @@ from nerfstudio_mobavatar.posing.ik import Skeleton, world_joints
 from .inbox import keep_order
 from .panel import Panel
 from .pointer import Pointer
-from .renderer import Renderer
+from .renderer import take_over
 from .session import PoseSession
 from .shape import Shape
 from .skeleton import VISER_PER_METRE, SkeletonScene
-from .threads import stop_at_exit
 from .views import CAPTURED, Views, beside
 
 if TYPE_CHECKING:
@@ -218,11 +217,7 @@ class PoseControl(ViewerControl):
         viewer = self._viewer
         if viewer is not None:
             viewer.train_util = TRAINING_SHARE  # here: `init_scene` sets it after `_setup`
-            theirs = viewer.render_statemachines[client.client_id]  # nerfstudio's callback came first
-            ours = viewer.render_statemachines[client.client_id] = Renderer(viewer, client)
-            theirs.running = False
-            stop_at_exit(theirs, theirs.render_trigger.set)  # it may be at a picture
-            ours.start()
+            take_over(viewer, client)  # nerfstudio's callback came first
         self.skeleton_scene.sync()
         self.look(client)
 

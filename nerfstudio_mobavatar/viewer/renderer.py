@@ -103,6 +103,8 @@ class Renderer(RenderStateMachine):
             except IOChangeException:
                 continue
             except Exception as error:
+                if not self.running:  # nobody is there to be shown it
+                    return
                 CONSOLE.print(f"[yellow]The viewer's picture failed: {error!r}. Move something to try again.")
                 is_rest = True
             self._is_sharp = is_rest
@@ -182,6 +184,15 @@ class Renderer(RenderStateMachine):
         line = torch.tensor(SPLIT_COLOUR, device=image.device).expand(len(image), 1, 3)
         right = colormaps.apply_colormap(other, panel.split_colormap_options)[:, at + 1 :]
         return torch.cat([image[:, :at], line, right], 1)
+
+
+def take_over(viewer: Viewer, client: viser.ClientHandle) -> None:
+    """Draw a tab's pictures in the place of nerfstudio's thread, which may be at its first one: it gives that up."""
+    theirs = viewer.render_statemachines[client.client_id]
+    ours = viewer.render_statemachines[client.client_id] = Renderer(viewer, client)
+    theirs.running, theirs.interrupt_render_flag = False, True
+    stop_at_exit(theirs, theirs.render_trigger.set)
+    ours.start()
 
 
 def image_bytes(pixels: UInt8[ndarray, "h w 3"], kind: str, quality: int) -> tuple[Any, bytes]:

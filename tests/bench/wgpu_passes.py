@@ -26,21 +26,25 @@ class Bench:
     """Measure and write the figures file."""
 
     num_gaussians: tuple[int, ...] = (10_000, 200_000)
+    pruned: tuple[tuple[float, int], ...] = ((0.1, 16), (0.36, 4))
+    """Share of the Gaussians that keep a corrective of each attribute, and features per part: the paper's pruning, and
+    what `mobavatar` does in as many bytes."""
     size: int = 512
     """Pixels along both edges; the person fills most of the height."""
     repeats: int = 5
 
     def main(self) -> None:
         """Run everything and write the JSON."""
-        rows = [self._row(n) for n in self.num_gaussians]
+        rows = [self._row(n, *kept) for n in self.num_gaussians for kept in self.pruned]
         load = round(os.getloadavg()[0], 1)  # software drivers share the cores with whatever else runs
         write(
             "wgpu_passes",
             {"command": command_line(), "load_average": load, "size_px": self.size, "avatars": rows},
         )
 
-    def _row(self, n: int) -> dict[str, Any]:
-        avatar = SyntheticAvatar(n, num_parts=256, num_nodes=min(10_000, n // 10), num_kept=n // 10)
+    def _row(self, n: int, share: float, features: int) -> dict[str, Any]:
+        kept = round(share * n)
+        avatar = SyntheticAvatar(n, 256, num_nodes=min(10_000, n // 10), num_kept=kept, basis_size=features)
         data = bundle.encode(avatar.build())
         T, K = camera(self.size, self.size)
         expected, crop = self._torch_picture(data, T, K)
@@ -50,6 +54,9 @@ class Bench:
         draw_ms = self._time(lambda e: renderer.encode_draw(e, self.size, self.size, np.ones(3)), renderer)
         return {
             "num_gaussians": n,
+            "num_kept": kept,
+            "features_per_part": features,
+            "file_bytes": len(data),
             "device": f"{renderer.adapter_name} on {device_name('cpu')}",
             "psnr_crop_torch_db": round(-10 * np.log10((error**2).mean()), 2),
             "timings": self._pass_times(renderer) | {"draw_ms": draw_ms},
