@@ -36,6 +36,12 @@ DECAYS = [
 ]  # fmt: skip
 FORMER = [*DECAYS, "--pipeline.model.pruning.score", "variance"]
 """What the methods did when the other settings were compared."""
+ALL_FEATURES = [
+    "--pipeline.model.pruning.keep-features", "None", "--pipeline.model.prune-fraction", "0.714",
+    *(word for name in RATES for word in (f"--optimizers.{name.replace('_', '-')}.scheduler.after-pruning", "4")),
+]  # fmt: skip
+"""What the methods did before they cut features."""
+KEEP_ALL = ["--pipeline.model.pruning.keep-count", str(AvatarConfig().num_gaussians)]
 PLAIN_RATES = ["--optimizers.bases.optimizer.lr", "1e-3", "--optimizers.node-basis.optimizer.lr", "5e-5", *SLOW]
 VARIANTS = {
     "before": [*ALL_INPUTS, *SPARSE, *PLAIN_RATES, *FORMER],
@@ -44,8 +50,10 @@ VARIANTS = {
     "mask-term": [*ALL_INPUTS, *FREE, *QUICK, "--pipeline.model.losses.mask-weight", "0.1", *FORMER],
     "shipped": [],
     "shipped-near-2": ["--pipeline.model.avatar.input-reach", "2"],
-    "unpruned": ["--pipeline.model.pruning.keep-count", str(AvatarConfig().num_gaussians)],
-    "pruned-by-variance": ["--pipeline.model.pruning.score", "variance"],
+    "unpruned": ["--pipeline.model.pruning.keep-features", "None", *KEEP_ALL],
+    "all-features": ALL_FEATURES,
+    "all-features-unpruned": [*ALL_FEATURES, *KEEP_ALL],
+    "pruned-by-variance": [*ALL_FEATURES, "--pipeline.model.pruning.score", "variance"],
     "near-2": ["--pipeline.model.avatar.input-reach", "2", *FREE, *QUICK, *FORMER],
     "near-inputs": [*NEAR_INPUTS, *SPARSE, *SLOW, *FORMER],
     "no-l1": [*ALL_INPUTS, *FREE, *QUICK, *FORMER],
