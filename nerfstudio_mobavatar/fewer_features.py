@@ -7,7 +7,7 @@ change of the features costs, `A = C^1/2 V`, `V` the eigenvectors of `C^1/2 G C^
 truncation). At equal bytes, half as many features leave room for twice as many correctives.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from . import blendshapes, parallel
 from .avatar import Avatar
 from .blendshapes import ATTRIBUTES
-from .pruning import PruningConfig
+from .pruning import PruningConfig, Swap
 from .pruning_scores import Probe, sensitivities
 from .render import Backend
 
@@ -25,27 +25,6 @@ _REGULAR = 1e-6
 """Share of the mean variance that is added to every feature's, so that `A` has an inverse."""
 
 Poses = Iterable[tuple[Float[Tensor, "55 3"], Float[Tensor, " e"]]]
-Change = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Swap:
-    """Puts a smaller parameter in an old one's place, wherever somebody holds it."""
-
-    optimizers: list[torch.optim.Optimizer]
-    lists: list[list[nn.Parameter]]
-
-    def parameter(self, old: nn.Parameter, value: Change, first: Change, second: Change) -> nn.Parameter:
-        """The new parameter: `value` of the old; `first` and `second` of its first and second moments."""
-        new = nn.Parameter(value(old.detach()))
-        for optimizer in self.optimizers:
-            if old in optimizer.state:
-                state = optimizer.state.pop(old)
-                moments = {"exp_avg": first, "exp_avg_sq": second}
-                optimizer.state[new] = state | {k: f(state[k]) for k, f in moments.items() if k in state}
-        for parameters in (*(group["params"] for o in self.optimizers for group in o.param_groups), *self.lists):
-            parameters[:] = [new if p is old else p for p in parameters]
-        return new
 
 
 def feature_moments(avatar: Avatar, poses: Poses) -> tuple[Float[Tensor, "p features"], Float[Tensor, "p f f"]]:
@@ -88,14 +67,13 @@ class Turn:
     inverse: Float[Tensor, "p r k"]
     dropped_mean: Float[Tensor, "p k"]
     """What the features that go drive on average, in the old features."""
-    count: int
 
     @classmethod
     def of(cls, mean: Float[Tensor, "p k"], covariance: Tensor, cost: Tensor, count: int) -> "Turn":
         A, inverse = ordering(covariance, cost)
         parallel.take_from_first((A, inverse))
         gone = A[..., count:] @ inverse[:, count:] @ mean[..., None]
-        return cls(A[..., :count].float(), inverse[:, :count].float(), gone[..., 0].float(), count)
+        return cls(A[..., :count].float(), inverse[:, :count].float(), gone[..., 0].float())
 
     def basis(self, swap: Swap, old: nn.Parameter, owner: Int[Tensor, " m"]) -> nn.Parameter:
         A, inverse = self.A[owner], self.inverse[owner]

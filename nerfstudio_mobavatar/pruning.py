@@ -23,6 +23,7 @@ TRIALS = 10
 """Prunings tried to meet a budget that has to be measured; each halves what is left open."""
 BUDGETS = ("keep_count", "keep_share", "file_bytes", "allowed_loss_db")
 
+Change = Callable[[Tensor], Tensor]
 Kept = dict[str, Int[Tensor, " _kept"]]
 """Rows of each attribute's basis that stay, ascending."""
 
@@ -284,6 +285,30 @@ def prune(
     return PruningReport(counts, shares, avatar.config.num_gaussians, config.score, measured)
 
 
+@dataclass(frozen=True)
+class Swap:
+    """Puts a smaller parameter in an old one's place, wherever somebody holds it."""
+
+    optimizers: list[torch.optim.Optimizer]
+    lists: list[list[nn.Parameter]]
+
+    def parameter(
+        self, old: nn.Parameter, value: Change, first: Change | None = None, second: Change | None = None
+    ) -> nn.Parameter:
+        """The new parameter: `value` of the old; `first` and `second` of its first and second moments, `value` where
+        not given."""
+        new = nn.Parameter(value(old.detach()))
+        for optimizer in self.optimizers:
+            if old in optimizer.state:
+                state = optimizer.state.pop(old)
+                moments = [k for k, v in state.items() if torch.is_tensor(v) and v.shape == old.shape]
+                changes = {k: (second if "sq" in k else first) or value for k in moments}
+                optimizer.state[new] = state | {k: change(state[k]) for k, change in changes.items()}
+        for parameters in (*(group["params"] for o in self.optimizers for group in o.param_groups), *self.lists):
+            parameters[:] = [new if p is old else p for p in parameters]
+        return new
+
+
 @torch.no_grad()
 def keep(
     avatar: Avatar,
@@ -294,31 +319,13 @@ def keep(
     lists: Iterable[list[nn.Parameter]] = (),
 ) -> None:
     """The surgery of `prune`: only the rows `kept` of each basis stay."""
+    swap = Swap(list(optimizers), list(lists))
     for name, rows in kept.items():
         mean = statistics[name].mean
         if fold_mean:
             dropped = torch.ones(len(mean), dtype=torch.bool, device=mean.device)
             dropped[rows] = False
             avatar.neutral(name).data.index_add_(0, avatar.index(name)[dropped], mean[dropped])
-        _keep_rows(avatar, f"{name}_basis", rows, optimizers, lists)
+        avatar.register_parameter(f"{name}_basis", swap.parameter(avatar.basis(name), lambda x, rows=rows: x[rows]))
         avatar.index(name).data = avatar.index(name)[rows]
     avatar.mark_pruned()
-
-
-def _keep_rows(
-    avatar: Avatar,
-    name: str,
-    rows: Int[Tensor, " kept"],
-    optimizers: Iterable[torch.optim.Optimizer],
-    lists: Iterable[list[nn.Parameter]],
-) -> None:
-    old = avatar.get_parameter(name)
-    new = nn.Parameter(old.detach()[rows].clone())
-    avatar.register_parameter(name, new)
-    for optimizer in optimizers:
-        if old in optimizer.state:
-            state = optimizer.state.pop(old)
-            moments = {k: v for k, v in state.items() if torch.is_tensor(v) and v.shape == old.shape}
-            optimizer.state[new] = state | {k: v[rows].clone() for k, v in moments.items()}
-    for parameters in (*(group["params"] for o in optimizers for group in o.param_groups), *lists):
-        parameters[:] = [new if p is old else p for p in parameters]

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import viser
+from nerfstudio.utils.rich_utils import CONSOLE
 from viser import _messages
 
 REMEMBERED = 1000
@@ -56,7 +57,8 @@ class Inbox:
         while (about := self._next(key)) is not None:
             try:
                 self._handle(*about)
-            except Exception:  # as viser does: what follows is handled all the same
+            except Exception as error:  # as viser does: what follows is handled all the same
+                CONSOLE.print(f"[yellow]The viewer could not do what a tab asked for: {error!r}. Move it once more.")
                 traceback.print_exc()
 
     def _next(self, key: Hashable) -> tuple[Any, Any] | None:

@@ -103,7 +103,7 @@ class Renderer(RenderStateMachine):
             except IOChangeException:
                 continue
             except Exception as error:
-                if not self.running:  # nobody is there to be shown it
+                if not self.running:  # the tab or the program has ended: there is nobody to show it to or to tell
                     return
                 CONSOLE.print(f"[yellow]The viewer's picture failed: {error!r}. Move something to try again.")
                 is_rest = True

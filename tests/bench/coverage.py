@@ -1,6 +1,8 @@
 """Which share of the product's lines some test runs: `make coverage` counts, this writes results/reliability.json.
 
-python -m tests.bench.coverage build/coverage.json
+    python -m tests.bench.coverage build/coverage.json
+
+The JSON is coverage's own.
 """
 
 import argparse
@@ -18,9 +20,8 @@ def shares(report: dict) -> dict[str, float]:
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for name, file in report["files"].items():
         summary = file["summary"]
-        parts = Path(name).parts
-        # dataparsers and web_export lie beside the package and are linked into it
-        folder = "/".join(parts[1:-1][:1] if parts[0] == PACKAGE else parts[:1]) or "core"
+        inside = Path(name.removeprefix(f"{PACKAGE}/")).parts  # dataparsers and web_export lie beside the package
+        folder = inside[0] if len(inside) > 1 else "core"
         for group in ("", folder):
             counts[group][0] += summary["covered_lines"]
             counts[group][1] += summary["num_statements"]

@@ -336,8 +336,8 @@ def convergence(base: Row) -> list[Job]:
 
 
 def longer(base: Row) -> list[Job]:
-    """Four times the steps: what is left of local against global features when more of both has converged."""
-    steps = 4 * base.steps
+    """More steps (12,000): what is left of local against global features when more of both has converged."""
+    steps = base.steps * 8 // 3
     rows = [shipped(base), tuned_global(base, 2e-4), scheduled(tuned_global(base, 2e-4), decay="cosine")]
     return [[[scheduled(replace(row, steps=steps), curve_every=steps // 12)]] for row in rows]
 
