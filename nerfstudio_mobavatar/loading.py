@@ -5,11 +5,9 @@ they take Python's lock from the loop that launches the kernels. Here is no thre
 its own, and is only told where to put the next one.
 """
 
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 import traceback
 import weakref
 from collections import deque
@@ -31,6 +29,7 @@ from torch import Tensor
 from .capture import CaptureError
 from .cutouts import processes_share
 from .device import upload
+from .freed_memory import give_memory_back, keep_freed_memory
 
 Sample = dict[str, Any]
 """Arrays and plain values of a step."""
@@ -40,8 +39,6 @@ SLOTS = 2
 """For steps that are being copied to the device, or will be next."""
 END_S = 5.0
 """Time for a killed process to be gone; one that waits for a broken disk takes longer."""
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of glibc's malloc.h."""
 
 
 @runtime_checkable
@@ -281,25 +278,3 @@ def _whole(loaded: Loaded) -> Sample:
     """With the arrays of `LARGE`."""
     arrays = [np.empty(shape, np.uint8) for shape in loaded.shapes]
     return loaded.write(*arrays) | dict(zip(LARGE, arrays))
-
-
-def keep_freed_memory() -> None:
-    """Have the C library keep what is freed: pictures come and go while a step is loaded, and to take their memory from
-    the system anew each time is a tenth of the time that decoding takes. Only glibc has to be told."""
-    mallopt = _of_glibc("mallopt")
-    if mallopt is not None:
-        mallopt(M_TRIM_THRESHOLD, 2**30)
-        if not mallopt(M_MMAP_THRESHOLD, 2**30):
-            mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that older ones take
-
-
-def give_memory_back() -> None:
-    """What was kept, to the system: once a step is loaded, half of a process's own memory."""
-    trim = _of_glibc("malloc_trim")
-    if trim is not None:
-        trim(0)
-
-
-def _of_glibc(name: str) -> Any:
-    """A function of it; None where there is none."""
-    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -1,9 +1,7 @@
 """Loading processes: what arrives is what was loaded, slots are never written over, and nothing is left behind."""
 
 import gc
-import multiprocessing
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -21,7 +19,7 @@ import torch.distributed as dist
 from nerfstudio_mobavatar import loading
 from nerfstudio_mobavatar.capture import CaptureError
 from nerfstudio_mobavatar.cutouts import processes_share
-from nerfstudio_mobavatar.loading import SLOTS, LoaderDiedError, Loaders, Slots, give_memory_back, keep_freed_memory
+from nerfstudio_mobavatar.loading import SLOTS, LoaderDiedError, Loaders, Slots
 from tests.tiny_capture import write_capture
 from tests.training_runs import STEPS, tiny_config
 
@@ -272,36 +270,37 @@ def test_on_a_gpu_trainings_follow_each_other_in_one_process_and_in_a_process_gr
     dist.destroy_process_group()
 
 
-def own_megabytes() -> float:
-    """Of this process, without what it maps of files: code that runs for the first time does not count."""
-    return int(re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1e3  # pyright: ignore[reportOptionalSubscript]
+MEGABYTES_AFTER_FREE = """
+import re, sys
+from nerfstudio_mobavatar.freed_memory import give_memory_back, keep_freed_memory
 
+def own():  # without mapped files: code that runs for the first time does not count
+    return int(re.search(r"RssAnon:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) / 1e3
 
-def memory_after_free(keep: bool, answer: Any) -> None:
-    """Megabytes that this process has more than before it took 30 and freed them, and when it gave them back."""
-    for option in loading.M_TRIM_THRESHOLD, loading.M_MMAP_THRESHOLD:
-        loading._of_glibc("mallopt")(option, 2**17)  # as a program starts with
-    give_memory_back()
-    if keep:
-        keep_freed_memory()
-    before = own_megabytes()
-    np.ones(30_000_000, np.uint8)
-    for give_back in (lambda: None, give_memory_back):
-        give_back()
-        answer.put(own_megabytes() - before)
+if sys.argv[1] == "True":
+    keep_freed_memory()
+own()
+before = own()
+block = b"x" * 30_000_000
+taken = own()
+del block
+freed = own()
+give_memory_back()
+print(*(megabytes - before for megabytes in (taken, freed, own())))
+"""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="of glibc")
 @pytest.mark.parametrize("keep", [True, False])
 def test_freed_memory_is_kept_until_it_is_given_back(keep: bool) -> None:
-    context = multiprocessing.get_context("fork")
-    answer = context.SimpleQueue()
-    process = context.Process(target=memory_after_free, args=(keep, answer))
-    process.start()
-    kept, given_back = answer.get(), answer.get()
-    process.join()
-    assert kept > 25 if keep else kept < 5
-    assert given_back < 5
+    """In a program of its own, with no settings of ours: one that has freed much before takes from that."""
+    command = [sys.executable, "-c", MEGABYTES_AFTER_FREE, str(keep)]
+    done = subprocess.run(command, capture_output=True, text=True, env={}, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stderr
+    taken, kept, given_back = map(float, done.stdout.split())
+    figures = f"MB of 30: {taken:.1f} while they are used, {kept:.1f} when freed, {given_back:.1f} when given back"
+    assert taken > 25 and given_back < 5, figures
+    assert kept > 25 if keep else kept < 5, figures
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="of glibc")
