@@ -217,3 +217,63 @@ def test_learning_rates_are_logged_with_the_losses_and_decay_in_every_step(monke
         optimizers.scheduler_step_all(step)
     assert logged == {0: pytest.approx(0.1**0.1), 5: pytest.approx(0.1**0.6)}
     assert optimizers.optimizers["color"].param_groups[0]["lr"] == pytest.approx(0.1)
+
+
+def _trained(device: str, together: bool, monkeypatch) -> tuple[SafeOptimizers, list[torch.Tensor]]:
+    """Six steps of four groups: one of two parameters, one with a limit of its norm, one without gradient in two of the
+    steps; the fourth step has a gradient that is not finite."""
+    options = {"a": {}, "limited": {"max_norm": 0.1}, "decayed": {}, "late": {"eps": 1e-8}}
+    config = {
+        name: {"optimizer": FusedAdamConfig(lr=0.1 * (k + 1), **more), "scheduler": DecaySchedulerConfig(max_steps=10)}
+        for k, (name, more) in enumerate(options.items())
+    }
+    generator = torch.Generator().manual_seed(0)
+    parameters = {
+        name: [torch.nn.Parameter(torch.randn(5, n, generator=generator).to(device)) for n in range(1, 3 - k % 2)]
+        for k, name in enumerate(options)
+    }
+    optimizers = SafeOptimizers(config, parameters)
+    optimizers.optimizers["decayed"].param_groups[0]["weight_decay"] = 0.1
+    calls: list[str] = []
+    for name, optimizer in optimizers.optimizers.items():
+        step = optimizer.step
+        optimizer.step = lambda name=name, step=step: (calls.append(name), step())[1]
+        if not together:
+            monkeypatch.setattr(optimizers, "_can_step_together", lambda name, optimizer: False)
+    scaler = torch.amp.GradScaler(enabled=False)
+    for step in range(6):
+        optimizers.zero_grad_some(list(parameters))
+        assert all(p.grad is None for group in parameters.values() for p in group)
+        for name, group in parameters.items():
+            for p in group:
+                gradient = torch.randn(p.shape, generator=generator)
+                if name != "late" or step in (2, 3, 4, 5):
+                    p.grad = gradient.to(device)
+        if step == 3:
+            spoilt = parameters["decayed"][0].grad
+            assert spoilt is not None
+            spoilt[2] = float("inf")
+        optimizers.optimizer_scaler_step_some(scaler, list(parameters))
+        assert optimizers.skipped == (step == 3)
+        optimizers.scheduler_step_all(step)
+    steps = {name: calls.count(name) for name in parameters}
+    assert steps == (
+        {"a": 1, "limited": 6, "decayed": 1, "late": 1} if together else dict.fromkeys(options, 6) | {"late": 4}
+    )
+    return optimizers, [p.detach() for group in parameters.values() for p in group]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_optimisers_that_step_together_do_what_each_does_alone(device, monkeypatch):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs CUDA")
+    monkeypatch.setattr("nerfstudio.engine.optimizers.writer.put_scalar", lambda name, scalar, step: None)
+    (fast, got), (slow, want) = (_trained(device, together, monkeypatch) for together in (True, False))
+    for a, b in zip(got, want, strict=True):
+        assert torch.equal(a, b)
+    for name in slow.optimizers:
+        states = fast.optimizers[name].state_dict()["state"], slow.optimizers[name].state_dict()["state"]
+        assert states[0].keys() == states[1].keys()
+        for key, state in states[1].items():
+            assert all(torch.equal(states[0][key][k], state[k]) for k in state) and len(state) == 3
+    assert slow.optimizers["a"].state_dict()["state"][0]["step"] == 5  # not the step that was left out
