@@ -27,6 +27,8 @@ SCRIPT = Path(bundle.__file__).parent / "viewer" / "build" / "dawn.mjs"
 WIDTH, HEIGHT = 1500, 2048
 DECODE = ("features", "nodes", "project")
 """Passes from the pose to splats. The last one is fused: correctives, skinning, projection, culling in one reading."""
+FEW = (0.36, 4)
+"""What `mobavatar` keeps in the bytes of a tenth of the correctives with 16 features: share of them, features."""
 TIMEOUT_S = 400
 
 
@@ -55,7 +57,7 @@ class Bench:
         dense = dense_decode.frame_ms(main, *camera(WIDTH, HEIGHT), WIDTH, HEIGHT) if has_cuda else {}
         with tempfile.TemporaryDirectory() as folder, HeldClock() as clock:
             measured = self._run_dawn(Path(folder))
-        one, eight = measured["cases"][str(main)], measured["cases"]["eight"]
+        one, eight, few = (measured["cases"][name] for name in (str(main), "eight", "few"))
         figures = {
             "command": command_line(),
             "device": f"{measured['adapter']} ({device_name('cuda' if has_cuda else 'cpu')})",
@@ -70,6 +72,9 @@ class Bench:
             "fragments_200k": one["fragments"],
             "visible_splats_200k": one["visibleSplats"],
             "avatars8_over_1": eight["computeMs"] / one["computeMs"],
+            "few_features_over_one_compute": few["computeMs"] / one["computeMs"],
+            "few_features_compute_ms": few["computeMs"],
+            "few_features_decode_ms": sum(few["passesMs"][name] for name in DECODE),
             "cases": measured["cases"],
             "splats_2k": self._fragments(main),
         }
@@ -78,8 +83,10 @@ class Bench:
             figures["dense_decode_over_compute"] = dense["decode_ms"] / one["computeMs"]
         write("runtime", _rounded(figures))
 
-    def _avatar(self, n: int) -> bundle.AvatarArrays:
-        return SyntheticAvatar(n, self.num_parts, min(self.num_nodes, n // 5), n // 10).build()
+    def _avatar(self, n: int, kept: float = 0.1, features: int = 16) -> bundle.AvatarArrays:
+        """`kept`: share of the Gaussians that keep a corrective of each attribute."""
+        num_nodes = min(self.num_nodes, n // 5)
+        return SyntheticAvatar(n, self.num_parts, num_nodes, round(kept * n), basis_size=features).build()
 
     def _run_dawn(self, folder: Path) -> dict[str, Any]:
         cases = []
@@ -87,6 +94,8 @@ class Bench:
             (folder / f"{n}.mobavatar").write_bytes(bundle.encode(self._avatar(n)))
             cases.append({"name": str(n), "file": f"{folder}/{n}.mobavatar", "instances": 1})
         cases.append({"name": "eight", "file": cases[1]["file"], "instances": 8})
+        (folder / "few.mobavatar").write_bytes(bundle.encode(self._avatar(self.counts[1], *FEW)))
+        cases.append({"name": "few", "file": f"{folder}/few.mobavatar", "instances": 1})
         poses = [walking_pose(phase) for phase in np.linspace(0, 6, 16)]
         pose_sequence.write(folder / "walk.pose.json", poses, list(range(len(poses))))
         T, K = camera(WIDTH, HEIGHT)
