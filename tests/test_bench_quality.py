@@ -31,7 +31,7 @@ from tests.bench.quality_rows import (
     frames_of_test,
     key,
 )
-from tests.bench.quality_train import COSINE_END, halved
+from tests.bench.quality_train import COSINE_END, Training, halt, halved, resume
 
 
 def result(row: Row, db: float, **more: Any) -> dict[str, Any]:
@@ -142,6 +142,31 @@ def test_pictures_that_another_process_drew_are_not_drawn_again(tmp_path: Path, 
         for row, expected in zip(found, drawn):
             assert row[0].box == expected[0].box and torch.equal(row[0].rgba, expected[0].rgba)
         monkeypatch.setattr(quality_capture, "draw_cut", None)  # all of it is there now
+
+
+def test_a_halted_trunk_goes_on_where_it_was(tmp_path: Path):
+    def fresh() -> Training:
+        weights: Any = torch.nn.Linear(3, 1)
+        return Training(weights, torch.optim.Adam(weights.parameters(), lr=0.1), (torch.zeros(0), torch.zeros(0)))
+
+    def weight(state: Training, last: int = 0) -> torch.Tensor:
+        """After training up to that step."""
+        module: Any = state.avatar
+        while state.step < last:
+            state.optimizer.zero_grad()
+            module(torch.tensor([1.0, 2.0, state.step])).square().sum().backward()
+            state.optimizer.step()
+            state.step += 1
+        return module.weight
+
+    first, second, file = fresh(), fresh(), tmp_path / "x.trunk"
+    weight(first, 3)
+    halt(first, file)
+    resume(second, file, last=2)  # a branch that leaves before it wants a trunk of its own
+    assert second.step == 0 and not torch.equal(weight(second), weight(first))
+    resume(second, file, last=3)
+    torch.testing.assert_close(weight(second, 5), weight(first, 5), rtol=0, atol=0)
+    assert second.step == 5 and list(tmp_path.iterdir()) == [file]
 
 
 def test_half_the_resolution_shows_the_same_over_any_background():

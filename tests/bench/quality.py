@@ -25,7 +25,7 @@ from tests.bench.quality_capture import HeldOut, Team, draw_capture, draw_test
 from tests.bench.quality_merge import label, merge
 from tests.bench.quality_plans import PLANS, Group, Job, Later
 from tests.bench.quality_rows import CaptureSpec, ModelSpec, Row, key
-from tests.bench.quality_train import LONG, InMemoryCapture, branch, finish, start, train
+from tests.bench.quality_train import LONG, InMemoryCapture, branch, finish, halt, resume, start, train
 
 ROWS = RESULTS / "quality"
 
@@ -73,21 +73,32 @@ class Runner:
         return self.capture[1:]
 
     def run(self, group: Group) -> None:
-        """Train the trunk from one pruning to the next, and every branch that there is time for."""
+        """Train the trunk from one pruning to the next, and every branch that there is time for; a trunk that some
+        branch had no time from stays for the next process."""
         first = group[0]
         capture, test = self.pictures(first.capture)
         state = start(first, capture, self.device)
         state.note = lambda curve: self.note(first, curve)
+        halted = self.folder / f"{key(first.trunk())}.trunk"
         rows = sorted(group, key=lambda row: (not row.is_pruned(), row.prune_steps()[0]))
+        if halted.exists():
+            resume(state, halted, rows[0].prune_steps()[0])
         for row in rows:
-            train(state, first.trunk(), capture, row.prune_steps()[0], self.device)
-            self.step_s = state.seconds / state.step
-            if self.left() < 1.1 * self.step_s * (row.steps - state.step) + 8:
+            at = row.prune_steps()[0]
+            if self.in_time(at - state.step):
+                train(state, first.trunk(), capture, at, self.device)
+                self.step_s = state.seconds / state.step
+            if state.step < at or not self.in_time(row.steps - at):
                 print(f"no time for {row.pruning}")
-                continue
+                halt(state, halted)
+                return
             last = row is rows[-1] and (not row.is_pruned() or row.steps >= LONG)  # goes on as it is, compiled
             result, picture = finish(state if last else branch(state), row, capture, self.device, test)
             self.save(row, result, picture)
+        halted.unlink(missing_ok=True)
+
+    def in_time(self, steps: int) -> bool:
+        return self.left() > 1.1 * self.step_s * steps + 8
 
     def note(self, row: Row, curve: list[tuple[int, float, float]]) -> None:
         """A long run's curve as far as it is, should the run not end."""

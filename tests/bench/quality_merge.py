@@ -95,7 +95,8 @@ def pruned(row: dict[str, Any], trained: int, kept: int) -> list[str]:
     if kind == "none":
         return []
     if percent == "0":
-        return ["unpruned, from the trunk of pruned ones"]
+        cut = f"all correctives, {kept} of {trained} features kept"
+        return [cut if kept else "unpruned, from the trunk of pruned ones"]
     count = round((100 - float(percent)) / 100 * row["row"]["model"]["gaussians"])
     features = f", {kept} of {trained} features kept" if kept else ""
     words = {

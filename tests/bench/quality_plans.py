@@ -342,6 +342,40 @@ def longer(base: Row) -> list[Job]:
     return [[[scheduled(replace(row, steps=steps), curve_every=steps // 12)]] for row in rows]
 
 
+def longer_paired(base: Row) -> list[Job]:
+    """As many steps: the default pruning against none, each pair from one trunk. The two seeds first that `longer` has
+    no local row of."""
+    rows = [replace(shipped(base), steps=base.steps * 8 // 3, seed=seed) for seed in (1, 2, 0)]
+    return [[[few(row), replace(row, pruning="top-0")]] for row in rows]
+
+
+def longer_global(base: Row) -> list[Job | Later]:
+    """As many steps of the rival: the other decay, then two more seeds of the better one."""
+    slow = scheduled(replace(tuned_global(base, 2e-4), steps=base.steps * 8 // 3), curve_every=base.steps * 2 // 9)
+    cosine = scheduled(slow, decay="cosine", curve_every=0)
+
+    def again(seed: int) -> Later:
+        return lambda folder: [[scheduled(replace(best_of(folder, [slow, cosine]), seed=seed), curve_every=0)]]
+
+    return [[[slow]], [[cosine]], again(1), again(2)]
+
+
+def closing(base: Row) -> list[Job]:
+    """What the default pruning's loss is made of, and what might lose less: a fourth seed, one trunk."""
+    row = replace(shipped(base), seed=3)
+    first = few(row)
+    rows = [
+        first,
+        replace(first, pruning="bytes-0"),
+        fewer(row, 74.85, keep_features=6, prune_at=0.5, tune_rate=2.0),
+        scheduled(row, "top-0", prune_at=0.5, tune_rate=2.0),
+        replace(first, schedule=replace(first.schedule, tune_rate=3.0)),
+        fewer(row, 64, keep_features=4),
+        replace(row, pruning="top-0"),
+    ]
+    return [[rows]]
+
+
 def candidates(base: Row) -> list[Job]:
     """What might raise local features further."""
     row = shipped(base)
@@ -369,5 +403,6 @@ PLANS: dict[str, Callable[[Row], Sequence[Job | Later]]] = {
     "pruning": pruning, "narrow-bases": narrow_bases, "pruning-paired": pruning_paired,
     "pruning-key-light": pruning_key_light,
     "fewer-features": fewer_features, "fewer-features-paired": fewer_features_paired,
-    "candidates": candidates, "longer": longer, "convergence": convergence, "sooner": sooner, "final": final,
+    "candidates": candidates, "longer": longer, "longer-paired": longer_paired, "longer-global": longer_global,
+    "closing": closing, "convergence": convergence, "sooner": sooner, "final": final,
 }  # fmt: skip

@@ -36,9 +36,16 @@ DECAYS = [
 ]  # fmt: skip
 FORMER = [*DECAYS, "--pipeline.model.pruning.score", "variance"]
 """What the methods did when the other settings were compared."""
+
+
+def after_pruning(rate: float) -> list[str]:
+    """All rates so many times as high from pruning on."""
+    names = (name.replace("_", "-") for name in RATES)
+    return [word for name in names for word in (f"--optimizers.{name}.scheduler.after-pruning", f"{rate:g}")]
+
+
 ALL_FEATURES = [
-    "--pipeline.model.pruning.keep-features", "None", "--pipeline.model.prune-fraction", "0.714",
-    *(word for name in RATES for word in (f"--optimizers.{name.replace('_', '-')}.scheduler.after-pruning", "4")),
+    "--pipeline.model.pruning.keep-features", "None", "--pipeline.model.prune-fraction", "0.714", *after_pruning(4),
 ]  # fmt: skip
 """What the methods did before they cut features."""
 KEEP_ALL = ["--pipeline.model.pruning.keep-count", str(AvatarConfig().num_gaussians)]
@@ -50,7 +57,7 @@ VARIANTS = {
     "mask-term": [*ALL_INPUTS, *FREE, *QUICK, "--pipeline.model.losses.mask-weight", "0.1", *FORMER],
     "shipped": [],
     "shipped-near-2": ["--pipeline.model.avatar.input-reach", "2"],
-    "unpruned": ["--pipeline.model.pruning.keep-features", "None", *KEEP_ALL],
+    "unpruned": ["--pipeline.model.pruning.keep-features", "None", *KEEP_ALL, *after_pruning(1)],
     "all-features": ALL_FEATURES,
     "all-features-unpruned": [*ALL_FEATURES, *KEEP_ALL],
     "pruned-by-variance": [*ALL_FEATURES, "--pipeline.model.pruning.score", "variance"],

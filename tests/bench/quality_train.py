@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -388,6 +389,23 @@ def branch(state: Training) -> Training:
     # what was compiled belongs to the original
     avatar._compiled = avatar._decode  # pyright: ignore[reportPrivateUsage]
     return replace(state, avatar=avatar, optimizer=optimizer, curve=list(state.curve))
+
+
+def halt(state: Training, path: Path) -> None:
+    """Write what another process needs to go on; the file appears when it is whole."""
+    part = path.with_suffix(".part")
+    kept = state.avatar.state_dict(), state.optimizer.state_dict(), state.seconds, state.step, state.curve
+    torch.save(kept, part)
+    part.rename(path)
+
+
+def resume(state: Training, path: Path, last: int) -> None:
+    """Go on from what `halt` wrote, unless it is beyond step `last`."""
+    avatar, optimizer, seconds, step, curve = torch.load(path, weights_only=True)
+    if step <= last:
+        state.avatar.load_state_dict(avatar)
+        state.optimizer.load_state_dict(optimizer)
+        state.seconds, state.step, state.curve = seconds, step, curve
 
 
 def finish(
