@@ -96,7 +96,7 @@ def start(monkeypatch: pytest.MonkeyPatch):
         )  # fmt: skip
         made = Renderer(viewer, client)
         started.append(made)
-        made.start()
+        threads.start(made, made.close)
         return made, model, sent
 
     yield make

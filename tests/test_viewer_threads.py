@@ -8,12 +8,12 @@ import time
 import pytest
 
 from nerfstudio_mobavatar.viewer import threads
-from nerfstudio_mobavatar.viewer.threads import end_all, stop_at_exit
+from nerfstudio_mobavatar.viewer.threads import end_all, start
 
 IN_TORCH = """
 import threading
 import torch
-from nerfstudio_mobavatar.viewer.threads import stop_at_exit
+from nerfstudio_mobavatar.viewer.threads import start
 
 def multiply():
     a = torch.ones(300, 300)
@@ -21,14 +21,12 @@ def multiply():
         (a @ a).sum()
 
 stopped = threading.Event()
-thread = threading.Thread(target=multiply, daemon=True)
-thread.start()
-stop_at_exit(thread, stopped.set)
+start(threading.Thread(target=multiply), stopped.set)
 """
 
 
 def test_a_program_ends_well_while_a_thread_is_in_torch() -> None:
-    ended = subprocess.run([sys.executable, "-c", IN_TORCH], capture_output=True, text=True)
+    ended = subprocess.run([sys.executable, "-c", IN_TORCH], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr
 
 
@@ -39,21 +37,17 @@ def test_threads_are_forgotten_when_they_end_and_stopped_at_once_while_the_progr
     monkeypatch.setattr(threads, "_is_ending", threading.Event())
     for _ in range(5):
         timer = threading.Timer(0.0, lambda: None)
-        timer.start()
-        stop_at_exit(timer, timer.cancel)
+        start(timer, timer.cancel)
         timer.join()
     assert len(threads._running) == 1
     late = threading.Timer(60.0, lambda: None)
     end_all()
-    late.start()
-    stop_at_exit(late, late.cancel)
+    start(late, late.cancel)
     late.join(10)
     assert not late.is_alive()
     monkeypatch.setattr(threads, "END_SECONDS", 0.2)
     endless = threading.Event()
-    stuck = threading.Thread(target=endless.wait, daemon=True)
-    stuck.start()
-    stop_at_exit(stuck, lambda: None)
+    start(threading.Thread(target=endless.wait), lambda: None)
     began = time.monotonic()
     end_all()
     assert 0.1 < time.monotonic() - began < 5

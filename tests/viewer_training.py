@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_mobavatar.model import MobavatarModel
@@ -150,8 +150,13 @@ def open_tab(running: Running, chrome: Browser) -> Page:
 
 def fill(page: Page, label: str, value: object) -> None:
     """Type into the box of a labelled line of the panel."""
+    labelled(page, label).fill(str(value))
+
+
+def labelled(page: Page, label: str) -> Locator:
+    """The box of a line of the panel."""
     box = "input[not(@type='hidden')]"
-    page.get_by_text(label, exact=True).locator(f"xpath=ancestor::*[.//{box}][1]//{box}").fill(str(value))
+    return page.get_by_text(label, exact=True).locator(f"xpath=ancestor::*[.//{box}][1]//{box}")
 
 
 def on_screen(running: Running, page: Page, point_m: np.ndarray) -> tuple[float, float]:

@@ -27,13 +27,13 @@ from nerfstudio_mobavatar.trained_poses import TOLERANCE
 from . import files
 from .player import MotionPlayer
 from .shape_tab import ShapeTab
-from .threads import stop_at_exit
+from .threads import start
 from .views import stage_of
 
 if TYPE_CHECKING:
     from .control import PoseControl
 
-SETTLE_SECONDS, HELD_SECONDS, STATUS_SECONDS, ECHO_SECONDS = 0.3, 0.25, 2.0, 5.0
+SETTLE_SECONDS, HELD_SECONDS, STATUS_SECONDS = 0.3, 0.25, 2.0
 AXES = "xyz"
 GROUP_OF = {name: group for group, names in edit.GROUPS.items() for name in names}
 
@@ -47,8 +47,6 @@ class Panel:
         self._settling: threading.Timer | None = None
         self._sliders: list[tuple[Any, Callable[[EditedPose], float]]] = []
         self._pelvis: np.ndarray | None = None
-        self._told: dict[int, list[tuple[float, float]]] = {}
-        """By slider: values that tabs have not answered yet, and when they were told."""
         self.player = MotionPlayer(self._session, lambda: bool(self._server.get_clients()), self._played)
         # above nerfstudio's own tabs, below its line of numbers
         with self.gui.add_folder("Avatar", order=viewer.stats_markdown.order + 0.5):
@@ -69,9 +67,7 @@ class Panel:
             self._look_tab()
         self._say_status()
         self._stopped = threading.Event()
-        status = threading.Thread(target=self._status_loop, daemon=True, name="avatar status")
-        status.start()
-        stop_at_exit(status, self._stopped.set)
+        start(threading.Thread(target=self._status_loop, name="avatar status"), self._stopped.set)
 
     def selected(self, joint: int) -> None:
         """Another joint was clicked: show its sliders."""
@@ -90,9 +86,7 @@ class Panel:
         with self._slider_lock:
             if self._settling is None:
                 self._settling = threading.Timer(SETTLE_SECONDS, self._sync_sliders)
-                self._settling.daemon = True
-                self._settling.start()
-                stop_at_exit(self._settling, self._settling.cancel)
+                start(self._settling, self._settling.cancel)
 
     # --- tabs -------------------------------------------------------------------------------------------------------
 
@@ -208,17 +202,19 @@ class Panel:
     ) -> Any:  # fmt: skip
         """A slider that shows `read` of the pose and writes into it."""
         low, high, step = span
-        now = round(float(np.clip(read(self._session.now()), low, high)), 2)
-        handle = self.gui.add_slider(label, low, high, step, now)
+
+        def shown(edited: EditedPose) -> float:
+            return float(np.clip(round(float(read(edited)), 2), low, high))  # beyond, a click beside its box moves it
+
+        handle = self.gui.add_slider(label, low, high, step, shown(self._session.now()))
 
         def moved() -> None:
             value = float(handle.value)  # it may be told another one before the session has time
-            if not self.is_echo(handle):
-                self._stop_and(lambda: self._session.edit(lambda e: write(e, value), ("slider", label)))
+            self._stop_and(lambda: self._session.edit(lambda e: write(e, value), ("slider", label)))
 
         handle.on_update(self.by_hand(moved))
         with self._slider_lock:
-            self._sliders.append((handle, read))
+            self._sliders.append((handle, shown))
         return handle
 
     def _angle_slider(self, label: str, joints: tuple[str, ...], axis: int) -> Any:
@@ -241,7 +237,7 @@ class Panel:
         made anew."""
         with self._slider_lock:
             old, self._angle_handles = self._angle_handles, []
-            self._sliders = [(h, read) for h, read in self._sliders if h not in old]
+            self._sliders = [(h, shown) for h, shown in self._sliders if h not in old]
             for handle in old:
                 handle.remove()
             with self._angles_folder:
@@ -253,13 +249,13 @@ class Panel:
         with self._slider_lock:
             self._settling = None  # what changes from here on is another one's
             edited, is_held = self._session.now(), False
-            for handle, read in self._sliders:
-                value = float(read(edited))
+            for handle, shown in self._sliders:
+                value = shown(edited)
                 if abs(value - float(handle.value)) > 0.006:
                     if time.time() - handle.update_timestamp < HELD_SECONDS:
-                        is_held = True  # a hand may be at it, whose next move must not be taken for an answer
+                        is_held = True  # a hand may be at it, which would lose it
                     else:
-                        self.tell(handle, round(value, 2))
+                        handle.value = value
         if is_held:
             self.changed()
         self._say_status()
@@ -279,7 +275,7 @@ class Panel:
             self.scrub.remove()
         with self._scrub_folder:
             self.scrub = scrub = self.gui.add_slider("Frame of motion", 0, max(len(motion) - 1, 1), 1, 0)
-        scrub.on_update(self.by_hand(lambda: None if self.is_echo(scrub) else self.player.seek(int(scrub.value))))
+        scrub.on_update(self.by_hand(lambda: self.player.seek(int(scrub.value))))
 
     def _take_frames(self) -> None:
         first, last = sorted((int(self._first.value), int(self._last.value)))
@@ -356,7 +352,7 @@ class Panel:
 
     def _played(self, row: int) -> None:
         if self.scrub is not None and int(self.scrub.value) != row:
-            self.tell(self.scrub, row)
+            self.scrub.value = row
 
     def _follow_pelvis(self) -> None:
         if not self.pin.value:
@@ -398,24 +394,6 @@ class Panel:
         while not self._stopped.wait(STATUS_SECONDS):
             if self._server.get_clients():
                 self._say_status()
-
-    def tell(self, handle: Any, value: float | int) -> None:
-        """Set a slider. Every tab answers with the same value, later: that is no hand's doing."""
-        moment = time.monotonic()
-        with self._slider_lock:
-            self._told.setdefault(id(handle), []).extend([(value, moment)] * len(self._server.get_clients()))
-        handle.value = value
-
-    def is_echo(self, handle: Any) -> bool:
-        """Whether a value is a tab's answer. A motion sets its slider faster than tabs answer: older values count."""
-        since = time.monotonic() - ECHO_SECONDS
-        with self._slider_lock:
-            waiting = [(value, moment) for value, moment in self._told.get(id(handle), []) if moment > since]
-            found = next((answer for answer in waiting if answer[0] == handle.value), None)
-            if found is not None:
-                waiting.remove(found)
-            self._told[id(handle)] = waiting
-        return found is not None
 
     def by_hand(self, action: Callable[[], Any]) -> Callable[[viser.GuiEvent], None]:
         """A callback for what a browser did, not for what the server set."""

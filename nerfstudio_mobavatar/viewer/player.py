@@ -8,7 +8,7 @@ from nerfstudio_mobavatar.motion import Motion
 
 from .files import frame_of
 from .session import PoseSession
-from .threads import stop_at_exit
+from .threads import start
 
 MAX_UPDATES_PER_SECOND = 30.0
 
@@ -60,11 +60,8 @@ class MotionPlayer:
             if not self.loop and self.row >= len(self._motion) - 1:
                 self._row = 0.0
             self._run = run = object()
-            self._thread = threading.Thread(
-                target=self._play, args=(run, self._motion), daemon=True, name="motion player"
-            )
-        self._thread.start()
-        stop_at_exit(self._thread, self.pause)
+            self._thread = threading.Thread(target=self._play, args=(run, self._motion), name="motion player")
+        start(self._thread, self.pause)
 
     def pause(self) -> None:
         """Stop after the step that is being taken."""

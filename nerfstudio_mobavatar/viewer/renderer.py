@@ -33,7 +33,7 @@ from numpy import ndarray
 from torch import Tensor
 from viser import _messages
 
-from .threads import stop_at_exit
+from .threads import start, stop_at_exit
 
 MOVE_SECONDS = 1 / 30
 """For one picture while something moves: drawn, packed and handed over."""
@@ -59,10 +59,6 @@ class Renderer(RenderStateMachine):
         """Whether the tab shows a picture in full size, and nothing has moved since."""
         self._speeds: deque[float] = deque(maxlen=PICTURES_TIMED)
         """Pixels a second of the last pictures."""
-
-    def start(self) -> None:
-        super().start()
-        stop_at_exit(self, self.close)
 
     def close(self) -> None:
         """No more pictures; one that is being drawn and need not be whole is given up."""
@@ -192,7 +188,7 @@ def take_over(viewer: Viewer, client: viser.ClientHandle) -> None:
     ours = viewer.render_statemachines[client.client_id] = Renderer(viewer, client)
     theirs.running, theirs.interrupt_render_flag = False, True
     stop_at_exit(theirs, theirs.render_trigger.set)
-    ours.start()
+    start(ours, ours.close)
 
 
 def image_bytes(pixels: UInt8[ndarray, "h w 3"], kind: str, quality: int) -> tuple[Any, bytes]:

@@ -19,7 +19,7 @@ class ShapeTab:
     """Made inside the tab's context."""
 
     def __init__(self, panel: "Panel") -> None:
-        self._panel, self._control = panel, panel.control
+        self._control = panel.control
         gui, count = panel.gui, len(self._control.shape.values)
         self._lock = threading.Lock()
         self._history: History[tuple[float, ...]] = History((0.0,) * count)
@@ -33,8 +33,6 @@ class ShapeTab:
 
     def _moved(self, i: int) -> None:
         value = float(self._sliders[i].value)
-        if self._panel.is_echo(self._sliders[i]):
-            return
         with self._lock:
             values = list(self._history.now)
             values[i] = value
@@ -53,4 +51,4 @@ class ShapeTab:
             self._control.set_shape(np.array(self._history.now))
             for slider, value in zip(self._sliders, self._history.now):
                 if slider.value != value:
-                    self._panel.tell(slider, value)
+                    slider.value = value

@@ -19,7 +19,7 @@ from nerfstudio_mobavatar.posing.ik import LIMBS, Skeleton, reach, world_joints
 from nerfstudio_mobavatar.posing.limits import conjugate, multiply, quaternion, rotation_vector
 
 from .session import GESTURE_SECONDS, PoseSession
-from .threads import stop_at_exit
+from .threads import start
 
 VISER_PER_METRE = 10.0
 """nerfstudio's viewer shows the world ten times as large."""
@@ -199,9 +199,7 @@ class SkeletonScene:
                 self._settling.cancel()
             # moves may arrive after the pointer is up: the gizmo goes back onto its joint once they have ended
             self._settling = threading.Timer(GESTURE_SECONDS + 0.05, self.sync)
-            self._settling.daemon = True
-            self._settling.start()
-            stop_at_exit(self._settling, self._settling.cancel)
+            start(self._settling, self._settling.cancel)
 
 
 def _path(skeleton: Skeleton, joint: int) -> str:

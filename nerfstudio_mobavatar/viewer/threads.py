@@ -17,8 +17,15 @@ _running: dict[threading.Thread, Callable[[], None]] = {}
 _is_ending = threading.Event()
 
 
+def start(thread: threading.Thread, stop: Callable[[], None]) -> None:
+    """Start a thread that ends with the program, at the latest: as `stop_at_exit` has it."""
+    thread.daemon = True
+    thread.start()
+    stop_at_exit(thread, stop)
+
+
 def stop_at_exit(thread: threading.Thread, stop: Callable[[], None]) -> None:
-    """Call `stop` when the program ends, and wait for `thread`, which has been started."""
+    """Call `stop` when the program ends, and wait for `thread`, which somebody has started."""
     with _lock:
         for ended in [other for other in _running if not other.is_alive()]:
             del _running[ended]
