@@ -2,33 +2,23 @@
 
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from nerfstudio.viewer.utils import get_camera
 from playwright.sync_api import Browser, Page
-from scipy.spatial.transform import Rotation
 from viser import _messages
 
 from nerfstudio_mobavatar.model import opencv_cameras
 from nerfstudio_mobavatar.motion import pose_json
 from nerfstudio_mobavatar.motion.joint_names import INDEX
-from nerfstudio_mobavatar.posing.edit import EditedPose, degrees_of, mirrored, turned
+from nerfstudio_mobavatar.posing import limits
+from nerfstudio_mobavatar.posing.edit import EditedPose, mirrored, turned
 from nerfstudio_mobavatar.posing.ik import LIMBS, world_joints
-from nerfstudio_mobavatar.posing.limits import (
-    LIMITS,
-    conjugate,
-    from_angles,
-    multiply,
-    quaternion,
-    rotation_vector,
-    turn,
-)
+from nerfstudio_mobavatar.posing.limits import conjugate, multiply, quaternion, rotation_vector, turn
 from nerfstudio_mobavatar.viewer import threads, views
 from nerfstudio_mobavatar.viewer.session import GESTURE_SECONDS, same
 from nerfstudio_mobavatar.viewer.skeleton import ROOT, VISER_PER_METRE
@@ -42,20 +32,23 @@ from .viewer_training import (
     HEIGHT,
     WIDTH,
     Running,
+    angle,
     at_rest,
     drag,
     fill,
     joints,
     labelled,
+    made_in,
     on_screen,
     open_tab,
+    pictured,
+    ring_drag,
+    seen_expression,
+    still_for,
     training,
     wait,
 )  # fmt: skip
 from .viser_tab import Tab
-
-RING_M = 0.65 * 2.5 / VISER_PER_METRE
-"""Radius of the rings that viser's page draws for a gizmo of scale 2.5."""
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason=NO_CHROMIUM)
 
@@ -77,11 +70,6 @@ def tab(running: Running, chrome: Browser) -> Iterator[Page]:
     page = open_tab(running, chrome)
     yield page
     page.context.close()
-
-
-def angle(running: Running) -> float:
-    """The left elbow's bend, degrees."""
-    return float(degrees_of(running.session.now(), INDEX["left_elbow"])[1])
 
 
 def test_the_tab_looks_at_the_person(running: Running, tab: Page):
@@ -137,9 +125,10 @@ def test_a_page_never_answers_what_its_sliders_are_told(running: Running, tab: P
         box.fill("-30")
         wait(lambda: heard and heard[-1].updates == {"value": -30}, "a hand to be heard")
         joint, said = INDEX["left_elbow"], len(heard)
-        beyond = rotation_vector(from_angles(LIMITS.low[joint] - [0, 10, 0], LIMITS.bone[joint]))
+        low = limits.LIMITS.low[joint]
+        beyond = rotation_vector(limits.from_angles(low - [0, 10, 0], limits.LIMITS.bone[joint]))
         running.session.edit(lambda e: turned(e, joint, beyond, use_limits=False))
-        wait(lambda: float(box.input_value()) == round(LIMITS.low[joint][1], 2), "the slider's end to be shown")
+        wait(lambda: float(box.input_value()) == low[1], "the slider's end to be shown")
         box.click()
         box.blur()
         tab.wait_for_timeout(200)
@@ -213,20 +202,6 @@ def test_every_output_gives_a_picture_of_its_own(running: Running, tab: Page):
         watching.close()
         running.trainer.training_state = "training"
     wait(lambda: len(running.clients()) == 1, "the second tab to go")
-
-
-def pictured(running: Running, watching: Tab, name: str) -> np.ndarray:
-    """The picture at rest that a tab gets of an output."""
-    running.viewer.control_panel._output_render.value = name
-    renderer = list(running.viewer.render_statemachines.values())[-1]
-    before = watching.pictures
-    running.viewer._trigger_rerender()
-    wait(lambda: watching.pictures > before and renderer._is_sharp and renderer.next_action is None, name)
-    last = b""
-    while last is not watching.picture:
-        last = watching.picture
-        time.sleep(0.1)
-    return cv2.imdecode(np.frombuffer(last, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
 
 
 def test_another_shape_is_tried_and_taken_back(running: Running, tab: Page):
@@ -320,25 +295,6 @@ def test_a_storm_of_moves_leaves_nothing_behind(running: Running, tab: Page):
     wait(lambda: len(running.clients()) == 1, "the second tab to go")
 
 
-def made_in(thread: threading.Thread) -> str:
-    """Module of what a thread runs."""
-    runs = getattr(thread, "function", None) or getattr(thread, "_target", None) or thread.run
-    return getattr(runs, "__module__", "")
-
-
-def still_for(seconds: float, value: Callable[[], Any]) -> bool:
-    before = value()
-    time.sleep(seconds)
-    return value() == before
-
-
-def seen_expression(running: Running, i: int) -> float:
-    """A coefficient that training saw, which its slider lets pass."""
-    low, high = running.model.viewer_pose.panel._expression_ranges()[i]
-    assert low <= 0 < high
-    return round(0.8 * (low if -low > high else high), 2)
-
-
 def test_expressions_motions_and_files(running: Running, tab: Page, tmp_path: Path):
     tab.get_by_role("tab", name="Face, hands").click()
     smile = seen_expression(running, 0)
@@ -368,18 +324,6 @@ def test_expressions_motions_and_files(running: Running, tab: Page, tmp_path: Pa
     fill(tab, "Pose file", tmp_path / "none.pose.json")
     tab.get_by_role("button", name="Load pose", exact=True).click()
     tab.get_by_text("Not done").wait_for()
-
-
-def ring_drag(running: Running, degrees: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Two points (metres) of the gizmo's ring that faces the camera most, `degrees` apart, and the ring's axis."""
-    scene, camera = running.model.viewer_pose.skeleton_scene, running.clients()[0].camera
-    R = Rotation.from_quat(np.asarray(scene.gizmo.wxyz)[[1, 2, 3, 0]]).as_matrix()
-    centre = np.asarray(scene.gizmo.position) / VISER_PER_METRE
-    towards = camera.position / VISER_PER_METRE - centre
-    k = int(np.abs(R.T @ towards).argmax())
-    u, v = R[:, (k + 1) % 3], R[:, (k + 2) % 3]  # the ring is a quarter: between the two other axes
-    at = lambda angle: centre + RING_M * (np.cos(np.radians(angle)) * u + np.sin(np.radians(angle)) * v)  # noqa: E731
-    return at(45.0), at(45.0 + degrees), R[:, k]
 
 
 def test_from_gizmo_to_exported_page(running: Running, tab: Page, chrome: Browser, tmp_path: Path):

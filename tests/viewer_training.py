@@ -15,17 +15,22 @@ from playwright.sync_api import Browser, Locator, Page
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_mobavatar.model import MobavatarModel
+from nerfstudio_mobavatar.motion.joint_names import INDEX
+from nerfstudio_mobavatar.posing.edit import degrees_of
 from nerfstudio_mobavatar.posing.ik import world_joints
 from nerfstudio_mobavatar.viewer.skeleton import VISER_PER_METRE
 
 from .browser import SOFTWARE_FLAGS
 from .test_ns_tools import free_port
 from .training_runs import model_of, tiny_config
+from .viser_tab import Tab
 
 WAIT_S = 120.0
 WIDTH, HEIGHT = 900, 700
 FLAGS = (*SOFTWARE_FLAGS, "--enable-unsafe-swiftshader")
 """WebGL for viser's page, WebGPU for ours."""
+RING_M = 0.65 * 2.5 / VISER_PER_METRE
+"""Radius of the rings that viser's page draws for a gizmo of scale 2.5."""
 KEEP_PICTURE = """
     const Plain = window.Worker;
     window.Worker = class extends Plain {
@@ -197,3 +202,53 @@ def drag(
         frames(page)
         page.wait_for_timeout(1000 * pause_s if 2 * i == steps else 25)
     page.mouse.up()
+
+
+def pictured(running: Running, watching: Tab, name: str) -> np.ndarray:
+    """The picture at rest that a tab gets of an output."""
+    running.viewer.control_panel._output_render.value = name
+    renderer = list(running.viewer.render_statemachines.values())[-1]
+    before = watching.pictures
+    running.viewer._trigger_rerender()
+    wait(lambda: watching.pictures > before and renderer._is_sharp and renderer.next_action is None, name)
+    last = b""
+    while last is not watching.picture:
+        last = watching.picture
+        time.sleep(0.1)
+    return cv2.imdecode(np.frombuffer(last, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def made_in(thread: threading.Thread) -> str:
+    """Module of what a thread runs."""
+    runs = getattr(thread, "function", None) or getattr(thread, "_target", None) or thread.run
+    return getattr(runs, "__module__", "")
+
+
+def still_for(seconds: float, value: Callable[[], Any]) -> bool:
+    before = value()
+    time.sleep(seconds)
+    return value() == before
+
+
+def seen_expression(running: Running, i: int) -> float:
+    """A coefficient that training saw, which its slider lets pass."""
+    low, high = running.model.viewer_pose.panel._expression_ranges()[i]
+    assert low <= 0 < high
+    return round(0.8 * (low if -low > high else high), 2)
+
+
+def ring_drag(running: Running, degrees: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two points (metres) of the gizmo's ring that faces the camera most, `degrees` apart, and the ring's axis."""
+    scene, camera = running.model.viewer_pose.skeleton_scene, running.clients()[0].camera
+    R = Rotation.from_quat(np.asarray(scene.gizmo.wxyz)[[1, 2, 3, 0]]).as_matrix()
+    centre = np.asarray(scene.gizmo.position) / VISER_PER_METRE
+    towards = camera.position / VISER_PER_METRE - centre
+    k = int(np.abs(R.T @ towards).argmax())
+    u, v = R[:, (k + 1) % 3], R[:, (k + 2) % 3]  # the ring is a quarter: between the two other axes
+    at = lambda angle: centre + RING_M * (np.cos(np.radians(angle)) * u + np.sin(np.radians(angle)) * v)  # noqa: E731
+    return at(45.0), at(45.0 + degrees), R[:, k]
+
+
+def angle(running: Running) -> float:
+    """The left elbow's bend, degrees."""
+    return float(degrees_of(running.session.now(), INDEX["left_elbow"])[1])
