@@ -7,7 +7,8 @@ change of the features costs, `A = C^1/2 V`, `V` the eigenvectors of `C^1/2 G C^
 truncation). At equal bytes, half as many features leave room for twice as many correctives.
 """
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,7 +19,7 @@ from . import blendshapes, parallel
 from .avatar import Avatar
 from .blendshapes import ATTRIBUTES
 from .pruning import PruningConfig, Swap
-from .pruning_scores import Probe, sensitivities
+from .pruning_scores import Probe, loss_since, sensitivities
 from .render import Backend
 
 _REGULAR = 1e-6
@@ -145,15 +146,30 @@ def cut_features(
     poses: Poses,
     probes: Iterable[Probe],
     backend: Backend,
+    error: Callable[[Avatar], float],
     optimizers: Iterable[torch.optim.Optimizer] = (),
     lists: Iterable[list[nn.Parameter]] = (),
-) -> PruningConfig:
-    """Before a pruning: leave as many features as it says, if it says so; its budget in correctives of what is left.
+) -> tuple[PruningConfig, Callable[[Avatar], float] | None, str]:
+    """Before a pruning: leave as many features as it says, if it says so. Returns what `pruning.prune` takes: the
+    budget in correctives of what is left; for the budget `allowed_loss_db` the PSNR (dB) that an avatar has lost
+    against this one as it was, by `error`, a mean squared one; and a remark, empty but where the cut alone loses more
+    than that budget allows: then all features stay.
 
     Errors: as of `keep_features`, and `ValueError` where there is no picture.
     """
-    trained, left = avatar.config.basis_size, config.keep_features
+    trained, left, allowed = avatar.config.basis_size, config.keep_features, config.allowed_loss_db
+    loss_db = None if allowed is None else loss_since(avatar, error)
     if left is None:
-        return config
-    keep_features(avatar, left, poses, sensitivities(avatar, probes, backend), optimizers, lists)
-    return config.for_features(trained, left)
+        return config, loss_db, ""
+    poses, sensitivity = list(poses), sensitivities(avatar, probes, backend)
+    if allowed is not None and loss_db is not None:
+        trial = copy.deepcopy(avatar).eval()  # what is compiled for training belongs to the original
+        keep_features(trial, left, poses, sensitivity)
+        if (loss := loss_db(trial)) > allowed:
+            remark = (
+                f"; all {trained} features stay, {left} alone would lose {loss:.3f} of {allowed:g} dB: for fewer, "
+                "allow a larger loss (pruning.allowed-loss-db) or keep more of them (pruning.keep-features)"
+            )
+            return replace(config, keep_features=None), loss_db, remark
+    keep_features(avatar, left, poses, sensitivity, optimizers, lists)
+    return config.for_features(trained, left), loss_db, ""

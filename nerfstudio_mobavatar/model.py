@@ -246,16 +246,17 @@ class MobavatarModel(Model):
         self.viewer_pose.before_pruning()
         config, avatar, poses = self.config.pruning, self.avatar, self.training_poses()
         probes = TrainingProbes(self, pipeline.datamanager.train_dataset, config.image_probes)
-        config = cut_features(avatar, config, poses, probes, self.backend, optimizers, lists)
-        statistics = corrective_statistics(avatar, poses)
-        if config.score == "image":
-            statistics = image_statistics(avatar, statistics, probes, config.fold_mean, self.backend)
-        parallel.take_from_first(tensor for s in statistics.values() for tensor in (s.mean, s.score))
 
         def error(trial: Avatar) -> float:
             return parallel.number_of_first(picture_error(trial, probes, self.backend), self.device)
 
-        self.pruning_report = report = prune(avatar, statistics, config, optimizers, lists, avatar_file_bytes, error)
+        config, loss, remark = cut_features(avatar, config, poses, probes, self.backend, error, optimizers, lists)
+        statistics = corrective_statistics(avatar, poses)
+        if config.score == "image":
+            statistics = image_statistics(avatar, statistics, probes, config.fold_mean, self.backend)
+        parallel.take_from_first(tensor for s in statistics.values() for tensor in (s.mean, s.score))
+        report = prune(avatar, statistics, config, optimizers, lists, avatar_file_bytes, loss, remark)
+        self.pruning_report = report
         CONSOLE.log(f"Step {self.step}: {report.describe()}")
         if trainer.local_rank == 0:
             pruning_report.write(trainer.base_dir, avatar, statistics, report, self.backend)

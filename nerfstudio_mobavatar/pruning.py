@@ -5,7 +5,6 @@ the mean, scores that see the picture (`pruning_scores.py`) and the budgets othe
 """
 
 import copy
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -41,8 +40,8 @@ class PruningConfig(SavedConfig):
     file_bytes: int | None = None
     """Instead: the exported avatar file may take this many bytes; the score divides them among the attributes."""
     allowed_loss_db: float | None = None
-    """Instead: as few bytes as possible, PSNR over training pictures falling by at most this (before fine-tuning, and
-    besides what `keep_features` costs)."""
+    """Instead: as few bytes as possible, PSNR over training pictures falling by at most this, before fine-tuning. What
+    `keep_features` costs counts; where that alone is more, all features stay, and log and report say so."""
     score: Literal["variance", "image"] = "image"
     """What makes a corrective worth its bytes: the squared change of the training pictures if it were pruned, which
     weighs all three attributes alike, or its "variance" over the training poses (the paper)."""
@@ -211,13 +210,14 @@ def choose(
     statistics: dict[str, CorrectiveStatistics],
     config: PruningConfig,
     file_bytes: Callable[[Avatar], int] | None = None,
-    picture_error: Callable[[Avatar], float] | None = None,
+    loss_db: Callable[[Avatar], float] | None = None,
 ) -> tuple[Kept, str]:
     """Which correctives stay, and in words what a measured budget came to. Changes nothing.
 
     Args:
         file_bytes: size of the file that the avatar would be exported to; for that budget.
-        picture_error: mean squared error over training pictures; for the budget `allowed_loss_db`.
+        loss_db: PSNR over training pictures that an avatar has lost against the one before features were cut; for the
+            budget `allowed_loss_db`.
 
     Errors: `ValueError` unless exactly one budget is set, where the file is larger than `file_bytes` even without any
     corrective, and where a measured budget lacks its measure.
@@ -246,15 +246,14 @@ def choose(
             )
         count = _largest(lambda c: file_bytes(trial(c)) <= limit, len(order.row))
         return order.first(count), f"; the file takes {file_bytes(trial(count)):,} of {limit:,} bytes"
-    if config.allowed_loss_db is not None and picture_error is not None:
-        allowed, before = config.allowed_loss_db, picture_error(avatar)
-
-        def loss(dropped: int) -> float:
-            after = picture_error(trial(len(order.row) - dropped))
-            return 10 * math.log10(max(after, 1e-12) / max(before, 1e-12))
-
-        dropped = _largest(lambda d: loss(d) <= allowed, len(order.row))
-        return order.first(len(order.row) - dropped), f"; training pictures lose {loss(dropped):.3f} of {allowed:g} dB"
+    if config.allowed_loss_db is not None and loss_db is not None:
+        allowed, every = config.allowed_loss_db, len(order.row)
+        dropped = _largest(lambda d: loss_db(trial(every - d)) <= allowed, every)
+        kept = order.first(every - dropped)
+        said = f"; training pictures lose {loss_db(trial(every - dropped)):.3f} of {allowed:g} dB"
+        if config.keep_features is not None:
+            said += f", {loss_db(avatar):.3f} by {k} features"
+        return kept, said
     raise ValueError(f"pruning budget {budget} has to be measured, and no measure was given")
 
 
@@ -266,15 +265,17 @@ def prune(
     optimizers: Iterable[torch.optim.Optimizer] = (),
     lists: Iterable[list[nn.Parameter]] = (),
     file_bytes: Callable[[Avatar], int] | None = None,
-    picture_error: Callable[[Avatar], float] | None = None,
+    loss_db: Callable[[Avatar], float] | None = None,
+    remark: str = "",
 ) -> PruningReport:
     """Keep the correctives that the budget allows, fold the mean of the others into the neutral attribute.
 
     The bases become new, smaller parameters: autograd remembers the shape of a parameter for as long as any graph of
     an earlier step lives. They take the place of the old ones in the param groups of `optimizers` (with their rows of
-    Adam's moments) and in `lists` (nerfstudio keeps its own lists of parameters). Errors: as of `choose`.
+    Adam's moments) and in `lists` (nerfstudio keeps its own lists of parameters). The report ends with `remark`.
+    Errors: as of `choose`.
     """
-    kept, measured = choose(avatar, statistics, config, file_bytes, picture_error)
+    kept, measured = choose(avatar, statistics, config, file_bytes, loss_db)
     shares = {}
     for name, rows in kept.items():
         score = statistics[name].score
@@ -282,7 +283,7 @@ def prune(
         shares[name] = float(score[rows].sum()) / total if total > 0 else 1.0
     keep(avatar, statistics, kept, config.fold_mean, optimizers, lists)
     counts = {name: len(rows) for name, rows in kept.items()}
-    return PruningReport(counts, shares, avatar.config.num_gaussians, config.score, measured)
+    return PruningReport(counts, shares, avatar.config.num_gaussians, config.score, measured + remark)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ squared blending weights, summed over the pixels, times the squared change of co
 not seen; the budget `allowed_loss_db` therefore measures.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -104,6 +105,12 @@ def sensitivities(avatar: Avatar, probes: Iterable[Probe], backend: Backend) -> 
         for name, total, gradient in zip(ATTRIBUTES, totals, _signed_gradients(avatar, probe, backend, count)[0]):
             total += gradient[avatar.index(name)].square()
     return dict(zip(ATTRIBUTES, _mean_over_ranks(totals, count)))
+
+
+def loss_since(avatar: Avatar, error: Callable[[Avatar], float]) -> Callable[[Avatar], float]:
+    """PSNR (dB) that another avatar has lost against this one as it is now, by their squared errors."""
+    before = max(error(avatar), 1e-12)
+    return lambda other: 10 * math.log10(max(error(other), 1e-12) / before)
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """Features cut at pruning: exact as long as none goes, the best choice in numpy's eyes where some do."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ from torch import Tensor, nn
 
 from nerfstudio_mobavatar.avatar import Avatar
 from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
-from nerfstudio_mobavatar.fewer_features import keep_features
-from nerfstudio_mobavatar.pruning import PruningConfig
+from nerfstudio_mobavatar.fewer_features import cut_features, keep_features
+from nerfstudio_mobavatar.pruning import PruningConfig, corrective_statistics, prune
+from nerfstudio_mobavatar.pruning_scores import image_statistics, picture_error, sensitivities
 
 from .rig import random_pose, tiny_avatar
+from .test_pruning import probes
 
 
 def poses(count: int) -> list[tuple[Tensor, Tensor]]:
@@ -131,3 +134,33 @@ def test_a_budget_is_in_bytes_of_what_was_trained():
     assert config.keep_count == 100 * (2 * 16 * 10 + 12) // (2 * 8 * 10 + 12)
     share = PruningConfig(keep_count=None, keep_share=0.9)
     assert share.for_features(16, 8) == share
+
+
+@pytest.mark.parametrize("share", [0.5, 1.2])
+def test_allowed_loss_counts_what_cut_features_cost(avatar: Avatar, share: float):
+    """The avatar before is the one with all features; where the cut alone costs more than is allowed, they stay."""
+    for name in ATTRIBUTES:
+        avatar.basis(name).data.add_(0.1 * torch.randn_like(avatar.basis(name)))
+    before, cut = copy.deepcopy(avatar), copy.deepcopy(avatar)
+    seen = [replace(p, image=p.image.float() / 255 + 0.02 * torch.randn(p.image.shape)) for p in probes(2, avatar)]
+
+    def error(a: Avatar) -> float:
+        return picture_error(a, seen, "torch")
+
+    def lost(a: Avatar) -> float:
+        return 10 * np.log10(error(a) / error(before))
+
+    keep_features(cut, 2, poses(20), sensitivities(avatar, seen, "torch"))
+    cost = lost(cut)
+    assert cost > 0.001
+    config = PruningConfig(keep_count=None, allowed_loss_db=share * cost, keep_features=2)
+    left, loss_db, remark = cut_features(avatar, config, poses(20), seen, "torch", error)
+    statistics = image_statistics(avatar, corrective_statistics(avatar, poses(20)), seen, True, "torch")
+    report = prune(avatar, statistics, left, loss_db=loss_db, remark=remark)
+    said = f"; training pictures lose {lost(avatar):.3f} of {share * cost:g} dB"
+    assert lost(avatar) <= share * cost and 0 < sum(report.kept.values()) < 1200
+    if share < 1:
+        said += f"; all 4 features stay, 2 alone would lose {cost:.3f} of {share * cost:g} dB: for fewer, allow"
+        assert avatar.config.basis_size == 4 and said in report.describe()
+    else:
+        assert avatar.config.basis_size == 2 and report.describe().endswith(f"{said}, {cost:.3f} by 2 features")

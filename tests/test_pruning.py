@@ -21,7 +21,7 @@ from nerfstudio_mobavatar.pruning import (
     prune,
 )
 from nerfstudio_mobavatar.pruning_report import joint_of_parts, kept_shares, picture, table
-from nerfstudio_mobavatar.pruning_scores import Probe, _draw, image_statistics, picture_error, sensitivities
+from nerfstudio_mobavatar.pruning_scores import Probe, _draw, image_statistics, loss_since, picture_error, sensitivities
 from nerfstudio_mobavatar.render import rasterize
 from nerfstudio_mobavatar.web_export.bundle import encode
 from nerfstudio_mobavatar.web_export.from_avatar import avatar_arrays
@@ -151,7 +151,7 @@ def test_what_is_measured_is_the_pruned_avatar_with_the_mean_folded_in():
     for fold in (True, False):
         tried.clear()
         config = PruningConfig(keep_count=None, allowed_loss_db=0.0, fold_mean=fold)
-        kept, measured = choose(avatar, statistics, config, picture_error=error)
+        kept, measured = choose(avatar, statistics, config, loss_db=loss_since(avatar, error))
         assert not any(len(rows) for rows in kept.values()), "nothing is lost by pruning all, which a loss of 0 allows"
         assert measured == "; training pictures lose 0.000 of 0 dB"
         assert [count for count, _ in tried[:2]] == [400, 0] and torch.equal(tried[0][1], avatar.color)
@@ -326,7 +326,7 @@ def test_allowed_loss_is_measured_and_kept():
     for allowed in (0.25 * most, 0.75 * most):
         pruned = tiny_avatar()
         config = PruningConfig(keep_count=None, allowed_loss_db=allowed, score="image")
-        report = prune(pruned, statistics, config, picture_error=error)
+        report = prune(pruned, statistics, config, loss_db=loss_since(pruned, error))
         loss = 10 * np.log10(error(pruned) / before)
         assert loss <= allowed and f"; training pictures lose {loss:.3f} of {allowed:g} dB" in report.describe()
         kept[allowed] = sum(report.kept.values())
