@@ -10,6 +10,7 @@ EXCHANGE_TOOLS := tests/exchange_tools
 # Test processes. More than the cores gain nothing; each one holds torch (about 1 GB).
 JOBS ?= 2
 ARGS ?=
+OUT := build
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -63,9 +64,9 @@ audit: setup-test viewer-packages ## known weaknesses of the locked packages, wh
 	cd $(VIEWER) && npm audit
 
 sbom: setup-test viewer-packages ## CycloneDX lists of what users install and of what builds the page, into build/
-	@mkdir -p build
-	$(BIN)/cyclonedx-py requirements tools/locks/demo.txt --output-reproducible --output-file build/sbom-python.json
-	cd $(VIEWER) && npm sbom --package-lock-only --sbom-format cyclonedx > $(CURDIR)/build/sbom-page.json
+	@mkdir -p $(OUT)
+	$(BIN)/cyclonedx-py requirements tools/locks/demo.txt --output-reproducible --output-file $(OUT)/sbom-python.json $(ARGS)
+	cd $(VIEWER) && npm sbom --package-lock-only --sbom-format cyclonedx > $(abspath $(OUT))/sbom-page.json
 
 coverage: setup-test viewer-packages exchange-packages ## every test, and which lines no test runs, into build/coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term --cov-report=html:build/coverage --cov-report=json:build/coverage.json $(ARGS)

@@ -2,7 +2,10 @@
 
 import importlib
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -93,6 +96,29 @@ def test_the_page_and_the_readers_are_locked_with_hashes() -> None:
         assert packages, folder
         for name, entry in packages.items():
             assert entry.get("integrity", "").startswith("sha512-"), f"{folder}: {name} has no hash"
+
+
+@pytest.mark.skipif(not (shutil.which("make") and shutil.which("npm")), reason="no make or no npm on this machine")
+def test_make_sbom_lists_all_that_is_locked(tmp_path: Path) -> None:
+    """By the Makefile's own lines, but for what installs their tools and for the validation, which takes 8 s."""
+    here = [f"BIN={Path(sys.executable).parent}", f"OUT={tmp_path}", "ARGS=--no-validate"]
+    command = ["make", "-o", "setup-test", "-o", "viewer-packages", *here, "sbom"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lists = {name: json.loads((tmp_path / f"sbom-{name}.json").read_text()) for name in ("python", "page")}
+    lock = (ROOT / "tools/locks/demo.txt").read_text()
+    packages = json.loads((ROOT / "web_export/viewer/package-lock.json").read_text())["packages"]
+    locked = {
+        "python": set(re.findall(r"^([A-Za-z0-9][\w.-]*)==(\S+)", lock, re.MULTILINE)),
+        "page": {(path.rpartition("node_modules/")[2], entry["version"]) for path, entry in packages.items() if path},
+    }
+    for name, found in lists.items():
+        assert found["bomFormat"] == "CycloneDX"
+        assert {(c["name"], c["version"]) for c in found["components"]} == locked[name]
+        for component in found["components"]:
+            text = json.dumps(component)
+            assert re.search(r'"purl": "pkg:(pypi|npm)/', text) and re.search(r'"alg": "SHA-(256|512)"', text), text
 
 
 def test_a_torch_of_the_users_own_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

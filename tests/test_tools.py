@@ -1,10 +1,16 @@
 """The tools that continuous integration relies on."""
 
 import importlib.util
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.bench import common, coverage
 
 ROOT = Path(__file__).resolve().parent.parent
 JUNIT = """<testsuites><testsuite>
@@ -63,3 +69,47 @@ def test_install_is_skipped_only_when_nothing_changed(monkeypatch: pytest.Monkey
     monkeypatch.setattr(install, "pip", lambda what, *arguments: False)
     assert install.main("test") == 1
     assert not (tmp_path / "stamp").exists()
+
+
+IN_A_PROGRAM_OF_ITS_OWN = """
+import subprocess, sys
+subprocess.run([sys.executable, "-c", "import nerfstudio_mobavatar.web_export.schema"], check=True)
+"""
+
+
+def test_lines_that_a_program_of_a_test_runs_are_covered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `make coverage` counts, with this project's settings; the folder beside the package by its own name."""
+    script, data, report = tmp_path / "test.py", f"--data-file={tmp_path / 'data'}", tmp_path / "coverage.json"
+    script.write_text(IN_A_PROGRAM_OF_ITS_OWN)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COV")} | {"PYTHONPATH": str(ROOT)}
+    only = "--include=web_export/schema.py,nerfstudio_mobavatar/freed_memory.py,nerfstudio_mobavatar/viewer/threads.py"
+    for arguments in (["run", data, script], ["combine", data, tmp_path], ["json", data, only, "-o", report]):
+        command = [sys.executable, "-m", "coverage", *map(str, arguments)]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(sys, "argv", ["coverage", str(report)])
+    coverage.main()
+    found = json.loads((tmp_path / "results/reliability.json").read_text())
+    folders = found["line_coverage_by_folder"]
+    assert folders == {"core": 0.0, "viewer": 0.0, "web_export": folders["web_export"]}
+    assert 0.5 < folders["web_export"] <= 1 and 0 < found["line_coverage"] < folders["web_export"]
+
+
+def test_coverage_is_of_all_statements_not_a_mean_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = {
+        "nerfstudio_mobavatar/model.py": (90, 100),
+        "nerfstudio_mobavatar/viewer/panel.py": (0, 50),
+        "nerfstudio_mobavatar/viewer/player.py": (50, 50),
+        "dataparsers/generic.py": (3, 4),
+        "web_export/__init__.py": (0, 0),
+    }
+    summaries = {
+        name: {"summary": {"covered_lines": covered, "num_statements": of}} for name, (covered, of) in counted.items()
+    }
+    expected = {"": round(143 / 204, 4), "core": 0.9, "dataparsers": 0.75, "viewer": 0.5}
+    assert coverage.shares({"files": summaries}) == expected
+    (tmp_path / "none.json").write_text('{"files": {}}')
+    monkeypatch.setattr(sys, "argv", ["coverage", str(tmp_path / "none.json")])
+    with pytest.raises(SystemExit, match="expected files of the package in the report, found none"):
+        coverage.main()
