@@ -11,11 +11,12 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Int16, UInt8, UInt16
 from numpy import ndarray
 
 from nerfstudio_mobavatar.capture import CaptureCamera, CaptureError, MaskCoding
@@ -103,9 +104,7 @@ class UndistortMaps:
     def get(self, view: CameraView) -> tuple[ndarray, ndarray]:
         """OpenCV's `map1` (int16, h w 2) and `map2` (uint16, h w) from undistorted to recorded pixels."""
         if view.name not in self._maps:
-            K = view.K - np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
-            size = (view.width, view.height)
-            self._maps[view.name] = cv2.initUndistortRectifyMap(K, view.distortion, np.eye(3), K, size, cv2.CV_16SC2)
+            self._maps[view.name] = _undistort_maps(view)
         self._maps.move_to_end(view.name)
         while len(self._maps) > 1 and self.num_bytes() > self.max_bytes:
             self._maps.popitem(last=False)
@@ -113,6 +112,48 @@ class UndistortMaps:
 
     def num_bytes(self) -> int:
         return sum(a.nbytes + b.nbytes for a, b in self._maps.values())
+
+
+class SharedUndistortMaps(UndistortMaps):
+    """Tables in memory that processes forked later have in common: each is made once, by the first that needs it.
+
+    For as many of `views` as fit into `max_shared_bytes` (6 bytes a pixel); the others' are every process's own, as in
+    `UndistortMaps`.
+    """
+
+    def __init__(
+        self, views: Sequence[CameraView], max_shared_bytes: int = 512 * 2**20, max_bytes: int = 32 * 2**20
+    ) -> None:
+        super().__init__(max_bytes)
+        distorted = {view.name: view for view in views if np.any(view.distortion)}
+        ends = np.cumsum([6 * view.width * view.height for view in distorted.values()])
+        fitting = [view for view, end in zip(distorted.values(), ends) if end <= max_shared_bytes]
+        self._shared: dict[str, tuple[ndarray, ndarray]] = {}
+        self._number = {view.name: number for number, view in enumerate(fitting)}
+        if not fitting:
+            return
+        memory = np.frombuffer(mmap(-1, int(ends[len(fitting) - 1])), np.uint8)  # pages are taken when written to
+        self._made = np.frombuffer(mmap(-1, len(fitting)), np.bool_)
+        for view, own in zip(fitting, np.split(memory, ends[: len(fitting) - 1])):
+            pixels = view.height, view.width
+            first, second = np.split(own, [4 * view.height * view.width])
+            self._shared[view.name] = first.view(np.int16).reshape(*pixels, 2), second.view(np.uint16).reshape(pixels)
+
+    def get(self, view: CameraView) -> tuple[ndarray, ndarray]:
+        tables = self._shared.get(view.name)
+        if tables is None:
+            return super().get(view)
+        if not self._made[self._number[view.name]]:  # two at a time write the same
+            for table, made in zip(tables, _undistort_maps(view)):
+                table[:] = made
+            self._made[self._number[view.name]] = True
+        return tables
+
+
+def _undistort_maps(view: CameraView) -> tuple[Int16[ndarray, "h w 2"], UInt16[ndarray, "h w"]]:
+    K = view.K - np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
+    size = (view.width, view.height)
+    return cv2.initUndistortRectifyMap(K, view.distortion, np.eye(3), K, size, cv2.CV_16SC2)
 
 
 def read_pixels(path: Path, width: int, height: int, gray: bool) -> UInt8[ndarray, "h w *c"]:

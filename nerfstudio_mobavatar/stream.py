@@ -16,10 +16,11 @@ from numpy import ndarray
 
 from nerfstudio_mobavatar import losses
 from nerfstudio_mobavatar.capture import CaptureError, CaptureImage
-from nerfstudio_mobavatar.cutouts import CutOut, CutOutStore, load_cutout
+from nerfstudio_mobavatar.cutouts import CutOut, CutOutStore, load_cutout, processes_share
 from nerfstudio_mobavatar.images import (
     Box,
     CameraView,
+    SharedUndistortMaps,
     UndistortMaps,
     crop_intrinsics,
     place_window,
@@ -114,7 +115,7 @@ class StepDataset:
         self.views = views
         self.crop_margin = crop_margin
         self.store = store
-        self._maps = UndistortMaps()
+        self._maps = SharedUndistortMaps(views) if processes_share() else UndistortMaps()
 
     def __getitem__(self, step: int) -> Crops:
         """Pictures that cannot be read are left out; where a pose has no other one, the next pose takes its place.

@@ -1,15 +1,20 @@
 """Loading pictures: geometry against dots whose place is known, sizes, crops."""
 
+import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from nerfstudio_mobavatar import images
 from nerfstudio_mobavatar.capture import CaptureCamera, CaptureError, MaskCoding
+from nerfstudio_mobavatar.cutouts import processes_share
 from nerfstudio_mobavatar.images import (
     Box,
     CameraView,
+    SharedUndistortMaps,
     UndistortMaps,
     _undistort,
     crop_intrinsics,
@@ -186,13 +191,50 @@ def test_bad_mask_arrays_name_the_file(tmp_path: Path) -> None:
             read_mask(path, 2, 2, "matte")
 
 
+def barrel_views(count: int) -> list[CameraView]:
+    return [
+        scaled_view(CaptureCamera(str(i), np.diag([200.0 + i, 200, 1]), np.eye(4), 64, 48, BARREL))
+        for i in range(count)
+    ]
+
+
 def test_maps_are_bounded() -> None:
-    views = [scaled_view(CaptureCamera(str(i), np.diag([200.0, 200, 1]), np.eye(4), 64, 48, BARREL)) for i in range(5)]
+    views = barrel_views(5)
     maps = UndistortMaps(max_bytes=2 * 64 * 48 * 6)
     for view in views:
         maps.get(view)
         assert maps.num_bytes() <= maps.max_bytes
     assert maps.get(views[-1]) is maps.get(views[-1])
+
+
+@pytest.mark.skipif(not processes_share(), reason="loading processes are no forks here")
+def test_maps_of_common_memory_are_those_of_each_process_and_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first by a process that was forked, the second in this one."""
+    views, plain = barrel_views(2), UndistortMaps()
+    maps = SharedUndistortMaps(views)
+    process = multiprocessing.get_context("fork").Process(target=maps.get, args=(views[0],))
+    process.start()
+    process.join()
+    made: list[str] = []
+    make = images._undistort_maps
+    monkeypatch.setattr(images, "_undistort_maps", lambda view: (made.append(view.name), make(view))[1])
+    for _ in range(2):
+        for view in views:
+            for table, wanted in zip(maps.get(view), plain.get(view), strict=True):
+                np.testing.assert_array_equal(table, wanted)
+                assert table.dtype == wanted.dtype
+    assert made == ["0", "1", "1"]  # once each by `plain`, and number 1 by `maps`
+
+
+def test_maps_of_common_memory_are_bounded() -> None:
+    views, one = barrel_views(5), 64 * 48 * 6
+    straight = replace(views[0], name="straight", distortion=np.zeros(5))
+    maps = SharedUndistortMaps([straight, *views], max_shared_bytes=2 * one + 1, max_bytes=one)
+    for view in views:
+        for table, wanted in zip(maps.get(view), UndistortMaps().get(view), strict=True):
+            np.testing.assert_array_equal(table, wanted)
+        assert maps.num_bytes() == (one if view in views[2:] else 0)
+    assert SharedUndistortMaps([straight]).get(views[0])[0].shape == (48, 64, 2)
 
 
 def test_person_box() -> None:
