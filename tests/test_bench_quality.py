@@ -20,7 +20,8 @@ from tests.bench import quality_capture
 from tests.bench.common import RESULTS
 from tests.bench.quality_capture import Team, draw_capture, pack, turned
 from tests.bench.quality_figures import difference, figures, measured
-from tests.bench.quality_plans import few, paper, scheduled, shipped, tuned_global
+from tests.bench.quality_merge import label, real_figures
+from tests.bench.quality_plans import closing, few, paper, scheduled, shipped, tuned_global
 from tests.bench.quality_rows import (
     CaptureSpec,
     ModelSpec,
@@ -51,6 +52,29 @@ def test_pairs_of_one_seed_are_compared_on_the_tests_pictures_where_both_have_th
     assert not any(name.startswith("pruned90") for name in found)
     sides: tuple[dict[str, Any], dict[str, Any]] = ({"sparsity": False}, {"features": "global64"})
     assert difference(rows, "view_psnr_crop", *sides) is None and measured(rows, "x_db", "view_psnr_crop", *sides) == {}
+
+
+def test_what_the_default_loses_is_told_apart_into_the_cut_and_the_correctives_that_go():
+    chosen, whole, six, raised, *_ = closing(Row())[0][0]
+    found = figures([result(row, db) for row, db in ((chosen, 34.0), (whole, 34.1), (six, 34.02), (raised, 34.4))])
+    assert found["pruned90_minus_unpruned_same_rates_db"] == pytest.approx(-0.4)
+    assert found["features_cut_minus_unpruned_same_rates_db"] == pytest.approx(-0.3)
+    assert found["pruned90_minus_features_cut_db"] == pytest.approx(-0.1)
+    assert found["pruned90_6_features_minus_4_db"] == pytest.approx(0.02)
+    assert "pruned90_minus_unpruned_db" not in found, "those pairs are against plain rates"
+    assert label(result(raised, 0)).startswith("local, as shipped, from 50% of the steps on, 2 x the rates, unpruned")
+
+
+def test_pruned_runs_of_a_real_capture_are_compared_with_the_unpruned_one_of_their_seed():
+    def run(variant: str, db: float, seed: int = 0) -> dict[str, Any]:
+        values = {f"{tag}/psnr_crop": db for tag in ("novel_pose", "novel_view")}
+        return {"capture": "real", "variant": variant, "seed": seed, "results": values}
+
+    runs = [run("paper", 24.0), run("shipped", 25.0), run("unpruned", 24.9), run("unpruned", 30.0, 1)]
+    found = real_figures([*runs, run("all-features", 25.0)])
+    assert found["real_shipped_minus_unpruned_held_out_frames_db"] == pytest.approx(0.1)
+    assert found["real_shipped_held_out_camera_db"] == 1.0 and found["real_shipped_held_out_camera_seeds"] == 1
+    assert not any(name.startswith(("real_paper", "real_all_features_minus", "real_unpruned_minus")) for name in found)
 
 
 def test_time_to_the_reference_is_in_seconds_of_runs_that_were_alone():

@@ -64,6 +64,11 @@ NARROW: dict[str, Any] = PRUNED | {"pruning": "bytes-81", "basis_size": 8}
 """As many bytes in correctives of half as many features."""
 FEW: dict[str, Any] = SHIPPED | {"pruning": "bytes-64", "keep_features": 4, "prune_at": 0.5, "tune_rate": 2.0}
 """As many bytes in correctives of the four most important features, pruned after half of the steps."""
+RAISED: dict[str, Any] = SHIPPED | SAME_TRUNK | {"prune_at": 0.5, "tune_rate": 2.0}
+"""Unpruned, with the rates that `FEW` has after its pruning."""
+ALL_OF_FEW: dict[str, Any] = FEW | {"pruning": "bytes-0"}
+"""Features cut, and all correctives kept."""
+SIX: dict[str, Any] = FEW | {"pruning": "bytes-74.85", "keep_features": 6}
 FEW_LATE: dict[str, Any] = SHIPPED | {"pruning": "bytes-64", "keep_features": 4, "tune_rate": 4.0}
 TOP: dict[str, Any] = SHIPPED | {"pruning": "top-90"}
 """The paper's choice."""
@@ -86,6 +91,11 @@ def pairs() -> dict[str, tuple[str, dict[str, Any], dict[str, Any]]]:
         "local{}_over_global64_8000_steps_db": (shipped | {"steps": 8000}, rival | {"steps": 8000}),
         "local{}_over_global64_12000_steps_db": (shipped | long, rival | long),
         "pruned90{}_minus_unpruned_db": (FEW, kept),
+        "pruned90{}_minus_unpruned_12000_steps_db": (FEW | long, kept | long),
+        "pruned90{}_minus_unpruned_same_rates_db": (FEW, RAISED),
+        "features_cut{}_minus_unpruned_same_rates_db": (ALL_OF_FEW, RAISED),
+        "pruned90{}_minus_features_cut_db": (FEW, ALL_OF_FEW),
+        "pruned90_6_features{}_minus_4_db": (SIX, FEW),
         "pruned90_late{}_minus_unpruned_db": (FEW_LATE, kept),
         "pruned90_16_features{}_minus_unpruned_db": (PRUNED, kept),
         "pruned90_8_features{}_minus_unpruned_db": (NARROW, kept),
@@ -157,6 +167,8 @@ def figures(rows: Rows) -> dict[str, Any]:
         ("by_image_16_features", PRUNED),
         ("by_image_8_features", NARROW),
         ("by_image", FEW),
+        ("by_image_6_features", SIX),
+        ("by_image_all_correctives", ALL_OF_FEW),
         ("by_image_late", FEW_LATE),
     ):
         sizes = [r["file_bytes"] for r in rows if matches(r, **setting) and "file_bytes" in r]

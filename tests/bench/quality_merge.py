@@ -54,7 +54,7 @@ lose. The exported file is what `ns-export mobavatar` writes in full precision.
 """
 PLANS = (
     "headline", "grid", "more", "tuned", "search", "fair", "seeds", "pruned", "pruning", "pruning-paired",
-    "fewer-features", "fewer-features-paired", "pruning-key-light", "convergence", "longer",
+    "fewer-features", "fewer-features-paired", "pruning-key-light", "convergence", "longer", "longer-paired", "closing",
 )  # fmt: skip
 """Those that found a GPU."""
 
@@ -130,6 +130,8 @@ def scheduled(row: dict[str, Any], known: tuple[str, ...] = ()) -> list[str]:
         "coarse_until": "half the resolution for {:.0%}",
         "sparsity_from": "L1 terms from {:.0%} on",
     }
+    if row["row"]["pruning"] == "top-0":
+        words |= {"prune_at": "from {:.0%} of the steps on", "tune_rate": "{:g} x the rates"}
     return [
         text.format(found[name]) for name, text in words.items() if found[name] != plain[name] and name not in known
     ]
@@ -219,7 +221,8 @@ def real_table(runs: Rows) -> str:
         "",
         "## Through ns-train",
         "",
-        "`tests/bench/quality_real.py`: settings on captures on disk, crop PSNR in dB, shares in per cent.",
+        "`tests/bench/quality_real.py`: settings on captures on disk, crop PSNR in dB, shares in per cent. Seconds are "
+        "with whatever else ran on the machine.",
         "",
     ]
     lines += [
@@ -241,18 +244,26 @@ def real_table(runs: Rows) -> str:
     return "\n".join(lines) + "\n" if runs else ""
 
 
+PLAIN = ("paper", "before")
+UNPRUNED = {"shipped": "unpruned", "pruned-by-variance": "unpruned", "all-features": "all-features-unpruned"}
+"""Settings that prune, and what of the same day prunes nothing."""
+
+
 def real_figures(runs: Rows) -> dict[str, Any]:
-    """Each setting less "paper" (or "before") on the same capture and seed, averaged over the seeds."""
+    """Each setting less "paper" (or "before") and pruned ones less unpruned, on the same capture and seed, averaged
+    over the seeds."""
     result: dict[str, Any] = {}
-    plain = {(r["capture"], r["seed"]): r["results"] for r in runs if r["variant"] in ("paper", "before")}
     found: dict[str, list[float]] = defaultdict(list)
     for run in runs:
-        against = plain.get((run["capture"], run["seed"]))
-        if against is None or run["variant"] in ("paper", "before"):
-            continue
-        for tag, name in REAL.items():
-            key = f"{run['capture']}_{run['variant'].replace('-', '_')}_{name}_db"
-            found[key].append(run["results"][f"{tag}/psnr_crop"] - against[f"{tag}/psnr_crop"])
+        variant = run["variant"]
+        asked = {"": () if variant in PLAIN else PLAIN, "_minus_unpruned": (UNPRUNED.get(variant),)}
+        for tail, wanted in asked.items():
+            for other in runs:
+                if other["variant"] not in wanted or any(other[k] != run[k] for k in ("capture", "seed")):
+                    continue
+                for tag, name in REAL.items():
+                    key = f"{run['capture']}_{variant.replace('-', '_')}{tail}_{name}_db"
+                    found[key].append(run["results"][f"{tag}/psnr_crop"] - other["results"][f"{tag}/psnr_crop"])
     for key, values in found.items():
         result |= {key: float(np.mean(values)), f"{key.removesuffix('_db')}_seeds": len(values)}
     return result
