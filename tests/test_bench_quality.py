@@ -21,7 +21,7 @@ from tests.bench.common import RESULTS
 from tests.bench.quality_capture import Team, draw_capture, pack, turned
 from tests.bench.quality_figures import difference, figures, measured
 from tests.bench.quality_merge import label, real_figures
-from tests.bench.quality_plans import closing, few, paper, scheduled, shipped, tuned_global
+from tests.bench.quality_plans import closing, few, longer_paired, paper, scheduled, shipped, tuned_global
 from tests.bench.quality_rows import (
     CaptureSpec,
     ModelSpec,
@@ -62,6 +62,10 @@ def test_what_the_default_loses_is_told_apart_into_the_cut_and_the_correctives_t
     assert found["pruned90_minus_features_cut_db"] == pytest.approx(-0.1)
     assert found["pruned90_6_features_minus_4_db"] == pytest.approx(0.02)
     assert "pruned90_minus_unpruned_db" not in found, "those pairs are against plain rates"
+    pair, *_, raised_too = (job[0] for job in longer_paired(Row()))
+    found = figures([result(row, db) for row, db in zip([*pair, *raised_too], (34.0, 34.1, 34.4), strict=True)])
+    assert found["pruned90_minus_unpruned_12000_steps_db"] == pytest.approx(-0.1)
+    assert found["pruned90_minus_unpruned_same_rates_12000_steps_db"] == pytest.approx(-0.4)
     assert label(result(raised, 0)).startswith("local, as shipped, from 50% of the steps on, 2 x the rates, unpruned")
 
 

@@ -93,6 +93,7 @@ def pairs() -> dict[str, tuple[str, dict[str, Any], dict[str, Any]]]:
         "pruned90{}_minus_unpruned_db": (FEW, kept),
         "pruned90{}_minus_unpruned_12000_steps_db": (FEW | long, kept | long),
         "pruned90{}_minus_unpruned_same_rates_db": (FEW, RAISED),
+        "pruned90{}_minus_unpruned_same_rates_12000_steps_db": (FEW | long, RAISED | long),
         "features_cut{}_minus_unpruned_same_rates_db": (ALL_OF_FEW, RAISED),
         "pruned90{}_minus_features_cut_db": (FEW, ALL_OF_FEW),
         "pruned90_6_features{}_minus_4_db": (SIX, FEW),
