@@ -252,3 +252,15 @@ def ring_drag(running: Running, degrees: float) -> tuple[np.ndarray, np.ndarray,
 def angle(running: Running) -> float:
     """The left elbow's bend, degrees."""
     return float(degrees_of(running.session.now(), INDEX["left_elbow"])[1])
+
+
+def fill_before_news(page: Page, label: str, value: object, tell: Callable[[], None]) -> None:
+    """Type into a box while what `tell` sends has reached the page, which has not come to it."""
+    threading.Timer(0.1, tell).start()
+    script = """(box, value) => {
+        const end = Date.now() + 600;
+        while (Date.now() < end);
+        Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(box, value);
+        box.dispatchEvent(new Event("input", { bubbles: true }));
+    }"""
+    labelled(page, label).evaluate(script, str(value))

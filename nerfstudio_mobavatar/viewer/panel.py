@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +35,32 @@ if TYPE_CHECKING:
     from .control import PoseControl
 
 SETTLE_SECONDS, HELD_SECONDS, STATUS_SECONDS = 0.3, 0.25, 2.0
+CROSSING_SECONDS = 1.0
+"""A hand's move so shortly after the server set its slider may come from a page that had not heard of it."""
 AXES = "xyz"
 GROUP_OF = {name: group for group, names in edit.GROUPS.items() for name in names}
+
+
+@dataclass
+class Slider:
+    handle: Any
+    shown: Callable[[EditedPose], float]
+    """Its value for a pose."""
+    told: float = 0.0
+    """When it was last set here, as viser counts (`handle.update_timestamp`, which a hand sets, too)."""
+
+    def sync(self, edited: EditedPose) -> bool:
+        """Show a pose. False where a hand may be at it, which would lose it."""
+        value, moved = self.shown(edited), self.handle.update_timestamp
+        # a page that is set after its own hand's move shows what it was set to, and viser does not tell it its move
+        crossed = 0 < moved - self.told < CROSSING_SECONDS
+        if not crossed and abs(value - float(self.handle.value)) <= 0.006:
+            return True
+        if time.time() - moved < HELD_SECONDS:
+            return False
+        self.handle.value = value
+        self.told = self.handle.update_timestamp
+        return True
 
 
 class Panel:
@@ -45,7 +70,7 @@ class Panel:
         self.control, self._session, self.gui = control, control.session, viewer.viser_server.gui
         self._server, self._viewer = viewer.viser_server, viewer
         self._settling: threading.Timer | None = None
-        self._sliders: list[tuple[Any, Callable[[EditedPose], float]]] = []
+        self._sliders: list[Slider] = []
         self._pelvis: np.ndarray | None = None
         self.player = MotionPlayer(self._session, lambda: bool(self._server.get_clients()), self._played)
         # above nerfstudio's own tabs, below its line of numbers
@@ -214,7 +239,7 @@ class Panel:
 
         handle.on_update(self.by_hand(moved))
         with self._slider_lock:
-            self._sliders.append((handle, shown))
+            self._sliders.append(Slider(handle, shown))
         return handle
 
     def _angle_slider(self, label: str, joints: tuple[str, ...], axis: int) -> Any:
@@ -237,7 +262,7 @@ class Panel:
         made anew."""
         with self._slider_lock:
             old, self._angle_handles = self._angle_handles, []
-            self._sliders = [(h, shown) for h, shown in self._sliders if h not in old]
+            self._sliders = [s for s in self._sliders if s.handle not in old]
             for handle in old:
                 handle.remove()
             with self._angles_folder:
@@ -248,15 +273,9 @@ class Panel:
     def _sync_sliders(self) -> None:
         with self._slider_lock:
             self._settling = None  # what changes from here on is another one's
-            edited, is_held = self._session.now(), False
-            for handle, shown in self._sliders:
-                value = shown(edited)
-                if abs(value - float(handle.value)) > 0.006:
-                    if time.time() - handle.update_timestamp < HELD_SECONDS:
-                        is_held = True  # a hand may be at it, which would lose it
-                    else:
-                        handle.value = value
-        if is_held:
+            edited = self._session.now()
+            synced = [slider.sync(edited) for slider in self._sliders]
+        if not all(synced):
             self.changed()
         self._say_status()
 
