@@ -128,26 +128,26 @@ class SharedUndistortMaps(UndistortMaps):
         distorted = {view.name: view for view in views if np.any(view.distortion)}
         ends = np.cumsum([6 * view.width * view.height for view in distorted.values()])
         fitting = [view for view, end in zip(distorted.values(), ends) if end <= max_shared_bytes]
-        self._shared: dict[str, tuple[ndarray, ndarray]] = {}
-        self._number = {view.name: number for number, view in enumerate(fitting)}
+        self._shared: dict[str, tuple[ndarray, ndarray, ndarray]] = {}
+        """Whether they are made, and both tables."""
         if not fitting:
             return
         memory = np.frombuffer(mmap(-1, int(ends[len(fitting) - 1])), np.uint8)  # pages are taken when written to
-        self._made = np.frombuffer(mmap(-1, len(fitting)), np.bool_)
-        for view, own in zip(fitting, np.split(memory, ends[: len(fitting) - 1])):
+        made = np.frombuffer(mmap(-1, len(fitting)), np.bool_)
+        for number, (view, own) in enumerate(zip(fitting, np.split(memory, ends[: len(fitting) - 1]))):
             pixels = view.height, view.width
             first, second = np.split(own, [4 * view.height * view.width])
-            self._shared[view.name] = first.view(np.int16).reshape(*pixels, 2), second.view(np.uint16).reshape(pixels)
+            tables = first.view(np.int16).reshape(*pixels, 2), second.view(np.uint16).reshape(pixels)
+            self._shared[view.name] = made[number : number + 1], *tables
 
     def get(self, view: CameraView) -> tuple[ndarray, ndarray]:
-        tables = self._shared.get(view.name)
-        if tables is None:
+        if view.name not in self._shared:
             return super().get(view)
-        if not self._made[self._number[view.name]]:  # two at a time write the same
-            for table, made in zip(tables, _undistort_maps(view)):
-                table[:] = made
-            self._made[self._number[view.name]] = True
-        return tables
+        is_made, first, second = self._shared[view.name]
+        if not is_made[0]:  # two at a time write the same
+            first[:], second[:] = _undistort_maps(view)
+            is_made[0] = True
+        return first, second
 
 
 def _undistort_maps(view: CameraView) -> tuple[Int16[ndarray, "h w 2"], UInt16[ndarray, "h w"]]:
