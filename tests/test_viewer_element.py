@@ -1,6 +1,7 @@
 """`<mobile-avatar>` in headless Chromium: several on a page, its controls, and what would leave a page black."""
 
 import base64
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from nerfstudio_mobavatar.web_export import bundle, pose_sequence
+from nerfstudio_mobavatar.web_export.detail import Level
 
 from .browser import NO_CHROMIUM, AvatarPage, avatar_page, chromium, serve
 from .synthetic_avatar import SyntheticAvatar, walking_pose
@@ -27,6 +29,8 @@ MOTIONS = [
     {"name": "Walking", "file": "motion.pose.json", "frames": 11, "fps": 30},
     {"name": "Waving", "file": "wave.pose.json", "frames": 4, "fps": 15},
 ]
+LEVEL = Level(1000, 1.2, 40.0)
+"""Of the 2,000 Gaussians; in the first view, SIZE x TALL, a metre of the person is 108 pixels, 27 in the furthest."""
 # software drawing misses every target: the governor would change the size of pictures
 ELEMENT = """<mobile-avatar src="avatar.mobavatar" motion="motion.pose.json" motions="motions.json" poster="poster.jpg"
     loop controls target-fps="1"></mobile-avatar>"""
@@ -45,7 +49,8 @@ KEEP_DEVICES = """
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("site") / "page"
     shutil.copytree(DIST, root)
-    (root / "avatar.mobavatar").write_bytes(bundle.encode(SyntheticAvatar().build()))
+    avatar = dataclasses.replace(SyntheticAvatar().build(), levels=(LEVEL,))
+    (root / "avatar.mobavatar").write_bytes(bundle.encode(avatar))
     pose_sequence.write(root / "motion.pose.json", POSES, list(range(len(POSES))))
     pose_sequence.write(root / "wave.pose.json", POSES[2:6], list(range(4)))
     (root / "motions.json").write_text(json.dumps(MOTIONS))
@@ -158,6 +163,16 @@ def test_statistics_say_what_drawing_costs(live: AvatarPage) -> None:
     assert stats["width"] == SIZE and stats["height"] == TALL and stats["splats"] == 2000
     live.page.click("#readout")
     assert not live.page.is_visible("#stats")
+
+
+def test_badge_says_how_many_splats_are_drawn(live: AvatarPage) -> None:
+    """Also of somebody who stands still: the last picture may come right after the badge was written."""
+    for zoom, splats in ((4, "1,000 of 2,000 splats"), (1, "2,000 splats"), (4, "1,000 of 2,000 splats")):
+        live.page.evaluate(f"(zoom) => {FIRST}.setCamera({{zoom}})", zoom)
+        live.page.wait_for_function(
+            f"(text) => {FIRST}.shadowRoot.querySelector('#readout').textContent === text", arg=splats
+        )
+    live.page.evaluate(f"() => {FIRST}.setCamera(null)")
 
 
 def test_screenshot_is_the_picture(live: AvatarPage) -> None:
@@ -291,8 +306,11 @@ def test_memory_that_ends_while_drawing_lowers_once_then_says_so(chrome: Browser
     }"""
     with opened(chrome, site, KEEP_DEVICES) as page:
         page.wait_ready()
+        assert page.page.evaluate(f"() => {FIRST}.stats.drawnSplats") == 2000
         page.page.evaluate(end)
         page.wait_until(f"() => {FIRST}.scene.render().then(() => {FIRST}.stats.width === {SIZE // 2})")
+        # half the pixels are 54 for a metre, half of the detail is what 27 need
+        assert page.page.evaluate(f"() => {FIRST}.stats.drawnSplats") == LEVEL.count
         assert not page.page.is_visible("#message")
         page.page.evaluate(end)
         assert "Not enough graphics memory" in page.message() and page.page.is_visible("#poster")

@@ -21,7 +21,7 @@ class Level:
     enlarge: float
     """Factor of all their standard deviations."""
     pixels_per_metre: float
-    """Up to here nothing is lost; 0 where the level is only for devices that are too slow."""
+    """Up to here nothing is lost; 0: nowhere."""
 
 
 def levels_header(levels: Sequence[Level]) -> dict[str, Any]:

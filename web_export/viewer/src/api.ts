@@ -155,8 +155,9 @@ export interface Stats {
   /** GPU milliseconds of a picture, in all and by pass; null and {} where the browser has no timestamps. */
   readonly gpuMilliseconds: number | null;
   readonly passMilliseconds: Readonly<Record<string, number>>;
-  /** Splats drawn in the last picture, of all that are loaded. */
+  /** Splats that were seen in the last picture, of those that were drawn (the people's in the picture, at their levels of detail), of all that are loaded. */
   readonly visibleSplats: number | null;
+  readonly drawnSplats: number;
   readonly splats: number;
   /** Square pixels of these splats' quads, which is about how many fragments are shaded. */
   readonly fragments: number | null;

@@ -21,6 +21,8 @@ export class Composition {
   orbit: Orbit | undefined;
   /** People outside of the last picture. */
   culled = 0;
+  /** Gaussians of the others, at their levels of detail. */
+  splats = 0;
   /** The view stays where it is, whoever walks: while somebody is posed by hand. */
   isViewHeld = false;
   private fixedCamera: Camera | undefined;
@@ -71,15 +73,18 @@ export class Composition {
     return this.fixedCamera ?? this.orbit?.camera(width, height);
   }
 
-  /** The next picture; undefined while nobody is there. `given` levels of detail are given up. */
-  compose(width: number, height: number, given: number): Picture | undefined {
+  /** The next picture; undefined while nobody is there. Gaussians need only be enough for `detail` times its pixels per metre. */
+  compose(width: number, height: number, detail: number): Picture | undefined {
     const camera = this.camera(width, height);
     if (!camera) return undefined;
     const present = this.members.filter(({ visible }) => visible);
     const shown = present.filter(({ person }) => isVisible(camera, person.sphere()));
     this.culled = present.length - shown.length;
+    this.splats = 0;
     for (const member of shown) {
-      member.level = chooseLevel(member.levels, pixelsPerMetre(camera, member.person.sphere()), member.level, given);
+      const { levels, level, person } = member;
+      member.level = chooseLevel(levels, detail * pixelsPerMetre(camera, person.sphere()), level);
+      this.splats += levels.at(-1 - member.level)!.count;
     }
     return {
       camera,

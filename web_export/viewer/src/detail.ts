@@ -5,7 +5,7 @@ export interface Level {
   readonly count: number;
   /** Factor of all their standard deviations. */
   readonly enlarge: number;
-  /** Up to so many pixels per metre nothing is lost; 0 where the level is only for devices that are too slow. */
+  /** Up to so many pixels per metre nothing is lost; 0: nowhere. */
   readonly pixels_per_metre: number;
 }
 
@@ -34,10 +34,9 @@ export function allLevels({ num_gaussians: count, levels = [] }: { readonly num_
 
 /**
  * How many steps below the whole avatar (the last of `levels`) a person may be drawn at so many pixels per metre: the coarsest
- * that loses nothing, then `given` steps coarser. What is shown now (`current` steps) is kept within the margin.
+ * that loses nothing. What is shown now (`current` steps) is kept within the margin.
  */
-export function chooseLevel(levels: readonly Level[], pixelsPerMetre: number, current: number, given = 0): number {
+export function chooseLevel(levels: readonly Level[], pixelsPerMetre: number, current: number): number {
   const last = levels.length - 1;
-  const fits = levels.findIndex((level, i) => pixelsPerMetre * (last - i > current ? MARGIN : 1) <= level.pixels_per_metre);
-  return Math.min(last, last - (fits < 0 ? last : fits) + given);
+  return last - levels.findIndex((level, i) => pixelsPerMetre * (last - i > current ? MARGIN : 1) <= level.pixels_per_metre);
 }

@@ -1,6 +1,6 @@
 /**
- * Keeps the frame rate by drawing fewer pixels, and at the very end fewer Gaussians. A pure state machine: samples of frames
- * go in, a step of `STEPS` comes out; it reads no clock and no browser.
+ * Keeps the frame rate by drawing fewer pixels, and at the very end fewer Gaussians, of avatars that have enough of them. A
+ * pure state machine: samples of frames go in, a step of `STEPS` comes out; it reads no clock and no browser.
  *
  * It does not swing: it steps down after two bad windows and up only where the cost one step up, taken as proportional to
  * the area (an overestimate, since part of the cost is per Gaussian), stays below the budget. A step up that had to be taken
@@ -22,20 +22,20 @@ export interface GovernorOptions {
 export interface Step {
   /** Share of the pixel ratio. */
   readonly scale: number;
-  /** Levels of detail to give up. */
-  readonly level: number;
+  /** Share of the picture's fineness that Gaussians are enough for: a level of detail that shows less is not drawn. */
+  readonly detail: number;
 }
 
-/** Two steps halve the area. Detail goes only when the picture is already coarse. */
+/** Two steps halve the area. Detail goes only when the picture is already coarse, in the same measure as pixels do. */
 export const STEPS: readonly Step[] = [
-  { scale: 1, level: 0 },
-  { scale: 0.84, level: 0 },
-  { scale: 0.71, level: 0 },
-  { scale: 0.6, level: 0 },
-  { scale: 0.5, level: 0 },
-  { scale: 0.5, level: 1 },
-  { scale: 0.42, level: 1 },
-  { scale: 0.35, level: 2 },
+  { scale: 1, detail: 1 },
+  { scale: 0.84, detail: 1 },
+  { scale: 0.71, detail: 1 },
+  { scale: 0.6, detail: 1 },
+  { scale: 0.5, detail: 1 },
+  { scale: 0.5, detail: 0.71 },
+  { scale: 0.42, detail: 0.71 },
+  { scale: 0.35, detail: 0.5 },
 ];
 
 export interface GovernorState {
@@ -80,7 +80,7 @@ function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)]!;
 }
 
-const area = (step: number) => STEPS[step]!.scale ** 2 * 0.7 ** STEPS[step]!.level;
+const area = (step: number) => STEPS[step]!.scale ** 2 * STEPS[step]!.detail;
 
 /** Load of a window: 1 = the budget is used up. Its factor one step up is `growth`. */
 function verdict(state: GovernorState, period: number): { bad: boolean; good: boolean; load: number } {

@@ -22,7 +22,7 @@ const NOT_DRAWING = "the scene is not drawing: its graphics device is lost or be
 const DEFAULT_FPS = 60;
 /** Above this many device pixels per CSS pixel the eye gains little and the GPU pays by the square. */
 const DEFAULT_PIXEL_RATIO = 2;
-/** Share of the pixel ratio that is left after the device was lost too often. */
+/** Share of the pixel ratio, and of the detail, that is left after the device was lost too often. */
 const LOWERED = 0.5;
 
 let clock: FrameClock | undefined;
@@ -194,7 +194,7 @@ export class SceneImpl extends EventTarget implements Scene, GpuUser, MemberScen
   }
 
   get stats(): Stats {
-    const { members, culled } = this.composition;
+    const { members, culled, splats: drawnSplats } = this.composition;
     const { gpuMilliseconds, passMilliseconds, visibleSplats, fragments, gpuBytes } = this.painter?.cost ?? NO_COST;
     const files = new Set(members.map(({ file }) => file));
     return {
@@ -204,6 +204,7 @@ export class SceneImpl extends EventTarget implements Scene, GpuUser, MemberScen
       visibleSplats,
       fragments,
       gpuBytes,
+      drawnSplats,
       splats: members.reduce((sum, { info }) => sum + info.numGaussians, 0),
       width: this.size.width,
       height: this.size.height,
@@ -350,10 +351,10 @@ export class SceneImpl extends EventTarget implements Scene, GpuUser, MemberScen
 
   private compose(width?: number, height?: number): Picture | undefined {
     const { clientWidth, clientHeight } = this.canvas;
-    const allowed = this.meter.step.scale * (this.isLowered ? LOWERED : 1);
-    this.size = pictureSize(clientWidth, clientHeight, Math.min(devicePixelRatio, this.maxPixelRatio) * allowed);
-    const given = this.meter.step.level + (this.isLowered ? 1 : 0);
-    return this.composition.compose(width ?? this.size.width, height ?? this.size.height, given);
+    const { scale, detail } = this.meter.step;
+    const allowed = this.isLowered ? LOWERED : 1;
+    this.size = pictureSize(clientWidth, clientHeight, Math.min(devicePixelRatio, this.maxPixelRatio) * scale * allowed);
+    return this.composition.compose(width ?? this.size.width, height ?? this.size.height, detail * allowed);
   }
 
   /** Draws what is to be seen now; resolves when the GPU has done it. Undefined where nothing can be drawn. */

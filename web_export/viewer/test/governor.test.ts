@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { allLevels, chooseLevel, type Level } from "../src/detail";
 import { advance, condition, type GovernorState, INITIAL, STEPS } from "../src/governor";
 
 const PERIOD = 1000 / 60;
@@ -18,7 +19,7 @@ function draw(state: GovernorState, seconds: number, cost: { gpu?: (step: number
 }
 
 /** Cost that is proportional to the pixels, `full` milliseconds at full size. */
-const byArea = (full: number) => (step: number) => full * STEPS[step]!.scale ** 2 * 0.7 ** STEPS[step]!.level;
+const byArea = (full: number) => (step: number) => full * STEPS[step]!.scale ** 2 * STEPS[step]!.detail;
 
 test("a fast device stays at full size", () => {
   const state = draw(INITIAL, 20, { gpu: byArea(5) });
@@ -37,6 +38,21 @@ test("a hopeless device ends at the lowest step, not below", () => {
   const state = draw(INITIAL, 60, { gpu: byArea(500) });
   assert.equal(state.step, LAST);
   assert.equal(condition(state), "lowest");
+});
+
+/** How many Gaussians are drawn at each step, of a person who has so many pixels per metre in the whole picture. */
+const drawn = (numGaussians: number, levels: readonly (readonly [number, number])[], pixelsPerMetre: number) => {
+  const all = allLevels({ num_gaussians: numGaussians, levels: levels.map(([count, pixels]): Level => ({ count, enlarge: 1, pixels_per_metre: pixels })) });
+  return STEPS.map(({ scale, detail }) => all.at(-1 - chooseLevel(all, scale * detail * pixelsPerMetre, 0))!.count);
+};
+
+test("Gaussians are given up where the rest is nearly enough, never of an avatar that needs all of them", () => {
+  // levels of `mobavatar demo`'s avatar, 400 pixels tall, and of docs/sample's, 600
+  const small = drawn(10_000, [[1250, 16], [2500, 24], [5000, 32]], 220);
+  assert.deepEqual(new Set(small), new Set([10_000]));
+  const large = drawn(200_000, [[6250, 42], [12_500, 63], [25_000, 84], [50_000, 126], [100_000, 168]], 330);
+  assert.deepEqual(large.slice(0, 5), [200_000, 200_000, 200_000, 200_000, 200_000], "pixels go first");
+  assert.ok(large.every((count, i) => i === 0 || count <= large[i - 1]!) && large.at(-1)! < 50_000, String(large));
 });
 
 test("one slow window is no reason", () => {

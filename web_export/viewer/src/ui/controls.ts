@@ -20,6 +20,7 @@ export class Controls {
   private isOn = false;
   private readonly end = new AbortController();
   private lastReadout = Number.NEGATIVE_INFINITY;
+  private later = 0;
 
   constructor(
     readonly host: Host,
@@ -90,8 +91,15 @@ export class Controls {
     this.bar.show();
     this.pose.show();
     if (this.menu.isOpen) this.menu.show();
-    if (now - this.lastReadout < READOUT_MILLISECONDS || !this.host.stats) return;
+    clearTimeout(this.later);
+    this.later = window.setTimeout(() => this.readOut(), READOUT_MILLISECONDS); // this may be the last picture for long
+    if (now - this.lastReadout >= READOUT_MILLISECONDS) this.readOut(now);
+  }
+
+  private readOut(now = performance.now()): void {
+    const { stats, details } = this.host;
+    if (!stats) return;
     this.lastReadout = now;
-    this.statistics.show(this.host.stats, this.host.details);
+    this.statistics.show(stats, details);
   }
 }

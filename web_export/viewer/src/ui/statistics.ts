@@ -5,6 +5,7 @@ import { h } from "./dom";
 const count = (n: number) => Math.round(n).toLocaleString("en");
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
 const milliseconds = (ms: number) => `${ms.toFixed(ms < 10 ? 2 : 1)} ms`;
+const drawn = ({ drawnSplats, splats }: Stats) => `${drawnSplats === splats ? "" : `${count(drawnSplats)} of `}${count(splats)}`;
 const rate = (fps: number) => fps.toFixed(fps < 10 ? 1 : 0);
 
 /** Degrees beyond training from which a pose counts as outside; trained_poses.py has the same. */
@@ -24,7 +25,8 @@ export function rows(stats: Stats): (readonly [string, string])[] {
     ["Animation frames", refresh],
     ["GPU", stats.gpuMilliseconds === null ? "no timestamps" : milliseconds(stats.gpuMilliseconds)],
     ...passes,
-    ["Splats drawn", stats.visibleSplats === null ? count(stats.splats) : `${count(stats.visibleSplats)} of ${count(stats.splats)}`],
+    ["Splats drawn", drawn(stats)],
+    ...(stats.visibleSplats === null ? [] : [["Of these seen", count(stats.visibleSplats)] as const]),
     ...(stats.fragments === null ? [] : [["Fragments", `${(stats.fragments / 1e6).toFixed(2)} M (estimate)`] as const]),
     ["Picture", `${stats.width} × ${stats.height}, ratio ${stats.pixelRatio.toFixed(2)}`],
     ["Governor", `${stats.governor}, ${Math.round(100 * stats.scale)} %, level ${stats.level}`],
@@ -64,7 +66,7 @@ export class Statistics {
   }
 
   show(stats: Stats, details: string): void {
-    const splats = `${count(stats.splats)} splats`;
+    const splats = `${drawn(stats)} splats`;
     this.readout.textContent = stats.fps > 0 ? `${rate(stats.fps)} fps · ${splats}` : splats;
     const regions = outside(stats).map(([region]) => region);
     const named = regions.slice(0, 2).join(", ") + (regions.length > 2 ? ` and ${regions.length - 2} more` : "");
