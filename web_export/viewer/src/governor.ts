@@ -56,9 +56,8 @@ export interface GovernorState {
 }
 
 const WINDOW_MILLISECONDS = 500;
+/** A window with fewer pictures is twice as long at most: a device that needs seconds for one is not left to them. */
 const WINDOW_FRAMES = 4;
-/** Longer gaps are a hidden tab or a dialogue, not drawing. */
-const GAP_MILLISECONDS = 2000;
 /** Share of the period that the GPU may be busy: the browser's compositor needs it too. */
 const BUDGET_SHARE = 0.85;
 const BAD_WINDOWS = 2;
@@ -119,12 +118,11 @@ function closeWindow(state: GovernorState, period: number): GovernorState {
 
 /** The state after one more picture of something that moves. */
 export function advance(state: GovernorState, sample: Sample, { period }: GovernorOptions): GovernorState {
-  if (sample.interval > GAP_MILLISECONDS) return { ...state, intervals: [], gpu: [], bad: 0, good: 0 };
   const intervals = [...state.intervals, sample.interval];
   const gpu = sample.gpu === null ? state.gpu : [...state.gpu, sample.gpu];
   const next = { ...state, intervals, gpu };
   const elapsed = intervals.reduce((sum, interval) => sum + interval, 0);
-  return elapsed >= WINDOW_MILLISECONDS && intervals.length >= WINDOW_FRAMES ? closeWindow(next, period) : next;
+  return elapsed >= WINDOW_MILLISECONDS * (intervals.length < WINDOW_FRAMES ? 2 : 1) ? closeWindow(next, period) : next;
 }
 
 /** In one word for the statistics panel. */

@@ -3,35 +3,38 @@ import { advance, condition, type GovernorState, INITIAL, STEPS, type Step } fro
 import { isRefreshCapped, RefreshMeter } from "./pacing";
 
 const SECOND = 1000;
+/** Where the browser offers no animation frame for longer, the tab was hidden or a dialogue open: drawing was not slow. */
+const GAP_MILLISECONDS = 2000;
 
 export class Meter {
   private readonly refresh = new RefreshMeter();
   private readonly drawn: number[] = [];
   private state: GovernorState = INITIAL;
-  private wasMoving = false;
+  /** When the last picture of something that moves was drawn; NaN where the next interval would mean nothing. */
+  private last = Number.NaN;
 
   constructor(private readonly targetFps: number) {}
 
   /** An animation frame. */
   tick(now: number): void {
-    this.refresh.tick(now);
+    if (this.refresh.tick(now) > GAP_MILLISECONDS) this.interrupt();
     while (this.drawn.length > 0 && now - this.drawn[0]! > SECOND) this.drawn.shift();
   }
 
   /** A picture was drawn. Only pictures of something that moves say how fast drawing is. */
   picture(now: number, isMoving: boolean, gpu: number | null): void {
-    const last = this.drawn.at(-1);
     this.drawn.push(now);
-    if (isMoving && this.wasMoving && last !== undefined) {
+    const interval = now - this.last;
+    if (isMoving && interval >= 0) {
       const period = SECOND / Math.min(this.targetFps, this.refresh.hertz);
-      this.state = advance(this.state, { interval: now - last, gpu }, { period });
+      this.state = advance(this.state, { interval, gpu }, { period });
     }
-    this.wasMoving = isMoving;
+    this.last = isMoving ? now : Number.NaN;
   }
 
   /** The tab was hidden or the avatar out of view: the next interval means nothing. */
   interrupt(): void {
-    this.wasMoving = false;
+    this.last = Number.NaN;
   }
 
   get step(): Step {

@@ -9,13 +9,13 @@ export class RefreshMeter {
   private readonly intervals: number[] = [];
   private last = Number.NaN;
 
-  /** An animation frame came at `now` (milliseconds). */
-  tick(now: number): void {
+  /** An animation frame came at `now` (milliseconds). Returns how long after the one before, NaN at first. */
+  tick(now: number): number {
     const interval = now - this.last;
     this.last = now;
-    if (!(interval > 1 && interval < 1000)) return;
-    this.intervals.push(interval);
+    if (interval > 1 && interval < 1000) this.intervals.push(interval);
     if (this.intervals.length > KEPT) this.intervals.shift();
+    return interval;
   }
 
   /** Animation frames a second that are possible: the tenth of the intervals that is shortest, at the nearest rate of a display. */

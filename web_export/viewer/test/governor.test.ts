@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { allLevels, chooseLevel, type Level } from "../src/detail";
 import { advance, condition, type GovernorState, INITIAL, STEPS } from "../src/governor";
+import { Meter } from "../src/meter";
 
 const PERIOD = 1000 / 60;
 const LAST = STEPS.length - 1;
@@ -90,11 +91,30 @@ test("a device that throttles when warm waits longer before each new try", () =>
   assert.ok(waits.at(-1)! > 2 * waits[0]!, `waits ${waits}`);
 });
 
+/** A page that is offered animation frames every `PERIOD`, and draws a picture of something that moves every `interval`. */
+function play(meter: Meter, start: number, seconds: number, interval: number): number {
+  let drawn = start;
+  let now = start;
+  for (; now < start + 1000 * seconds; now += PERIOD) {
+    meter.tick(now);
+    if (now - drawn < interval) continue;
+    meter.picture(now, true, null);
+    drawn = now;
+  }
+  return now;
+}
+
 test("a gap of a hidden tab is not counted", () => {
-  let state = draw(INITIAL, 3, { gpu: byArea(5) });
-  for (let i = 0; i < 10; i++) state = advance(state, { interval: 5000, gpu: null }, { period: PERIOD });
-  assert.equal(state.step, 0);
-  assert.deepEqual(state.intervals, []);
+  const meter = new Meter(60);
+  let now = 0;
+  for (let i = 0; i < 10; i++) now = play(meter, now + 5000, 0.04, 0);
+  assert.equal(meter.step.scale, 1);
+});
+
+test("a device that needs seconds for a picture is lowered within a few of them", () => {
+  const meter = new Meter(60);
+  play(meter, 0, 15, 2500);
+  assert.ok(meter.step.scale < 1);
 });
 
 test("advance changes nothing of what it is given", () => {
