@@ -36,7 +36,7 @@ from .viewer_training import (
     at_rest,
     drag,
     fill,
-    fill_before_news,
+    fill_across_news,
     joints,
     labelled,
     made_in,
@@ -94,9 +94,7 @@ def test_a_slider_bends_the_elbow_and_undo_takes_it_back(running: Running, tab: 
     for degrees in (-90, told):  # what it was told a moment ago is a hand's value as any other
         fill(tab, "left elbow y", degrees)
         wait(lambda degrees=degrees: abs(angle(running) - degrees) < 0.1, f"{degrees} degrees")
-    fill_before_news(tab, "left elbow y", -70, lambda: running.session.edit(mirrored))
-    tab.wait_for_timeout(300)  # the page has come to its news
-    wait(lambda: float(labelled(tab, "left elbow y").input_value()) == -70, "the page to show the pose again")
+    fill_across_news(tab, "left elbow y", -70, lambda: running.session.edit(mirrored))
     assert abs(angle(running) + 70) < 0.1
     tab.get_by_role("button", name="Follow frames").click()
     wait(lambda: running.session.shown is None, "frames to be followed")
@@ -105,8 +103,7 @@ def test_a_slider_bends_the_elbow_and_undo_takes_it_back(running: Running, tab: 
 def test_a_page_never_answers_what_its_sliders_are_told(running: Running, tab: Page):
     """So whatever comes from a page is a hand's doing. viser's pages: ask anew when they are others."""
     panel, heard = running.model.viewer_pose.panel, []
-    sliders = [s.handle for s in panel._sliders]
-    ours = {slider._impl.id for slider in (*sliders, panel.scrub)}
+    scrub, ours = panel.scrub and panel.scrub.handle, {slider._impl.id for slider in panel.sliders.handles}
     server = running.viewer.viser_server._websock_server
     handle = server._handle_incoming_message
 
@@ -118,9 +115,8 @@ def test_a_page_never_answers_what_its_sliders_are_told(running: Running, tab: P
     server._handle_incoming_message = listen
     try:
         for share in (0.25, 0.5, 0.37):  # the last one off their steps
-            for slider in sliders:
-                slider.value = slider.value + share
-            panel.scrub.value = int(10 * share) % 3
+            for slider in panel.sliders.handles:
+                slider.value = int(10 * share) % 3 if slider is scrub else slider.value + share
             tab.wait_for_timeout(150)
         box = labelled(tab, "left elbow y")
         wait(lambda: float(box.input_value()) == panel._angle_handles[1].value, "the page to show it")
@@ -224,6 +220,9 @@ def test_another_shape_is_tried_and_taken_back(running: Running, tab: Page):
     ):
         tab.get_by_role("button", name=f"{button} shape").click()
         wait(lambda expected=expected: tuple(shape.values[:2]) == expected, f"{button}: {expected}")
+    tried = running.model.viewer_pose.panel.shape_tab
+    fill_across_news(tab, "Shape 1", 1, lambda: tried.do(tried.history.undo))
+    assert tuple(shape.values[:2]) == (1, 0)
     tab.get_by_role("button", name="Captured shape").click()
     wait(lambda: shape.avatar() is running.model.avatar, "the captured shape")
 
@@ -241,6 +240,8 @@ def test_frames_are_copied_mirrored_and_scrubbed(running: Running, tab: Page):
     tab.get_by_role("tab", name="Motion").click()
     fill(tab, "Frame of motion", 3)
     wait(lambda: player.row == 3 and np.abs(session.now().pose - fit[3].numpy()).max() < 1e-6, "the third frame")
+    fill_across_news(tab, "Frame of motion", 2, lambda: player.seek(1))
+    assert player.row == 2 and np.abs(session.now().pose - fit[2].numpy()).max() < 1e-6
     fill(tab, "Speed", 2.5)
     tab.get_by_role("checkbox", name="Loop").uncheck()
     wait(lambda: player.speed == 2.5 and not player.loop, "speed and loop")
@@ -269,8 +270,7 @@ def test_a_storm_of_moves_leaves_nothing_behind(running: Running, tab: Page):
     try:
         wait(lambda: len(running.clients()) == 2, "the second tab")
         moves, smile = 300, seen_expression(running, 0)
-        face = EditedPose(np.zeros((55, 3)), np.zeros(3), np.eye(len(running.session.now().expression))[0])
-        slider = next(s.handle for s in control.panel._sliders if s.shown(face) == 1.0)
+        slider = next(h for h in control.panel.sliders.handles if h._impl.label == "Expression 1")
         waiting = running.viewer.viser_server._websock_server._thread_executor._work_queue.qsize
 
         def move(share: float) -> None:

@@ -254,8 +254,8 @@ def angle(running: Running) -> float:
     return float(degrees_of(running.session.now(), INDEX["left_elbow"])[1])
 
 
-def fill_before_news(page: Page, label: str, value: object, tell: Callable[[], None]) -> None:
-    """Type into a box while what `tell` sends has reached the page, which has not come to it."""
+def fill_across_news(page: Page, label: str, value: float, tell: Callable[[], Any]) -> None:
+    """Type into a box while what `tell` sends has reached the page, which has not come to it. The value stays."""
     threading.Timer(0.1, tell).start()
     script = """(box, value) => {
         const end = Date.now() + 600;
@@ -264,3 +264,5 @@ def fill_before_news(page: Page, label: str, value: object, tell: Callable[[], N
         box.dispatchEvent(new Event("input", { bubbles: true }));
     }"""
     labelled(page, label).evaluate(script, str(value))
+    page.wait_for_timeout(300)  # the page has come to its news
+    wait(lambda: float(labelled(page, label).input_value()) == value, f"{label}: the page to show {value} again")

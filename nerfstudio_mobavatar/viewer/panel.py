@@ -1,14 +1,12 @@
 """The folder "Avatar" of the viewer's panel: what is pressed, slid and typed. Written for viser 0.2.7.
 
 A value that the server sets calls the same callbacks as a hand does, but without a client: those are ignored, else two
-tabs would answer each other for ever. Sliders follow a drag once it rests.
+tabs would answer each other for ever.
 """
 
 import tempfile
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,39 +26,16 @@ from nerfstudio_mobavatar.trained_poses import TOLERANCE
 from . import files
 from .player import MotionPlayer
 from .shape_tab import ShapeTab
+from .sliders import Slider, Sliders
 from .threads import start
 from .views import stage_of
 
 if TYPE_CHECKING:
     from .control import PoseControl
 
-SETTLE_SECONDS, HELD_SECONDS, STATUS_SECONDS = 0.3, 0.25, 2.0
-CROSSING_SECONDS = 1.0
-"""A hand's move so shortly after the server set its slider may come from a page that had not heard of it."""
+STATUS_SECONDS = 2.0
 AXES = "xyz"
 GROUP_OF = {name: group for group, names in edit.GROUPS.items() for name in names}
-
-
-@dataclass
-class Slider:
-    handle: Any
-    shown: Callable[[EditedPose], float]
-    """Its value for a pose."""
-    told: float = 0.0
-    """When it was last set here, as viser counts (`handle.update_timestamp`, which a hand sets, too)."""
-
-    def sync(self, edited: EditedPose) -> bool:
-        """Show a pose. False where a hand may be at it, which would lose it."""
-        value, moved = self.shown(edited), self.handle.update_timestamp
-        # a page that is set after its own hand's move shows what it was set to, and viser does not tell it its move
-        crossed = 0 < moved - self.told < CROSSING_SECONDS
-        if not crossed and abs(value - float(self.handle.value)) <= 0.006:
-            return True
-        if time.time() - moved < HELD_SECONDS:
-            return False
-        self.handle.value = value
-        self.told = self.handle.update_timestamp
-        return True
 
 
 class Panel:
@@ -69,8 +44,7 @@ class Panel:
     def __init__(self, control: "PoseControl", viewer: Viewer) -> None:
         self.control, self._session, self.gui = control, control.session, viewer.viser_server.gui
         self._server, self._viewer = viewer.viser_server, viewer
-        self._settling: threading.Timer | None = None
-        self._sliders: list[Slider] = []
+        self.sliders = Sliders(self._say_status)
         self._pelvis: np.ndarray | None = None
         self.player = MotionPlayer(self._session, lambda: bool(self._server.get_clients()), self._played)
         # above nerfstudio's own tabs, below its line of numbers
@@ -83,7 +57,7 @@ class Panel:
             self._hands_and_face_tab()
         if len(control.shape.values):
             with tabs.add_tab("Shape"):
-                ShapeTab(self)
+                self.shape_tab = ShapeTab(self)
         with tabs.add_tab("Motion"):
             self._motion_tab()
         with tabs.add_tab("Files"):
@@ -108,16 +82,12 @@ class Panel:
     def changed(self) -> None:
         """The session shows another pose: sliders follow when it rests, the camera at once."""
         self._follow_pelvis()
-        with self._slider_lock:
-            if self._settling is None:
-                self._settling = threading.Timer(SETTLE_SECONDS, self._sync_sliders)
-                start(self._settling, self._settling.cancel)
+        self.sliders.settle()
 
     # --- tabs -------------------------------------------------------------------------------------------------------
 
     def _pose_tab(self) -> None:
         gui = self.gui
-        self._slider_lock = threading.RLock()
         # not a group of buttons: viser 0.2.7 does not tell when the same one is pressed again
         for name in ("Undo", "Redo", "Mirror", "Rest"):
             gui.add_button(name, color="gray").on_click(lambda _, name=name: self._edit_button(name))
@@ -183,7 +153,7 @@ class Panel:
         gui.add_button("Play").on_click(lambda _: self.player.play())
         gui.add_button("Pause", color="gray").on_click(lambda _: self.player.pause())
         self._scrub_folder = gui.add_folder("Position")
-        self.scrub: Any = None
+        self.scrub: Slider | None = None
         speed = gui.add_slider("Speed", 0.1, 3.0, 0.1, 1.0)
         speed.on_update(lambda _: setattr(self.player, "speed", float(speed.value)))
         loop = gui.add_checkbox("Loop", True)
@@ -238,8 +208,7 @@ class Panel:
             self._stop_and(lambda: self._session.edit(lambda e: write(e, value), ("slider", label)))
 
         handle.on_update(self.by_hand(moved))
-        with self._slider_lock:
-            self._sliders.append(Slider(handle, shown))
+        self.sliders.add(handle, lambda: shown(self._session.now()))
         return handle
 
     def _angle_slider(self, label: str, joints: tuple[str, ...], axis: int) -> Any:
@@ -260,24 +229,13 @@ class Panel:
     def _joint_sliders(self) -> None:
         """Three angles of the selected joint in its own range. viser 0.2.7 cannot change a slider's range, so they are
         made anew."""
-        with self._slider_lock:
-            old, self._angle_handles = self._angle_handles, []
-            self._sliders = [s for s in self._sliders if s.handle not in old]
-            for handle in old:
-                handle.remove()
+        with self.sliders.lock:
+            self.sliders.remove(self._angle_handles)
+            self._angle_handles = []
             with self._angles_folder:
                 for axis in range(3):
                     label = f"{NAMES[self._joint].replace('_', ' ')} {AXES[axis]}"
                     self._angle_handles.append(self._angle_slider(label, (NAMES[self._joint],), axis))
-
-    def _sync_sliders(self) -> None:
-        with self._slider_lock:
-            self._settling = None  # what changes from here on is another one's
-            edited = self._session.now()
-            synced = [slider.sync(edited) for slider in self._sliders]
-        if not all(synced):
-            self.changed()
-        self._say_status()
 
     # --- actions ----------------------------------------------------------------------------------------------------
 
@@ -291,10 +249,16 @@ class Panel:
         self.player.load(motion)
         self.source.content = f"{what}: {len(motion)} frames, {motion.fps:g} per second"
         if self.scrub is not None:
-            self.scrub.remove()
+            self.sliders.remove([self.scrub.handle])
         with self._scrub_folder:
-            self.scrub = scrub = self.gui.add_slider("Frame of motion", 0, max(len(motion) - 1, 1), 1, 0)
-        scrub.on_update(self.by_hand(lambda: self.player.seek(int(scrub.value))))
+            scrub = self.gui.add_slider("Frame of motion", 0, max(len(motion) - 1, 1), 1, 0)
+
+        def moved() -> None:
+            self.player.seek(int(scrub.value))
+            self.sliders.settle()  # also where that frame was shown already
+
+        scrub.on_update(self.by_hand(moved))
+        self.scrub = self.sliders.add(scrub, lambda: self.player.row)
 
     def _take_frames(self) -> None:
         first, last = sorted((int(self._first.value), int(self._last.value)))
@@ -370,8 +334,8 @@ class Panel:
             self.control.skeleton_scene.select(self._joint)
 
     def _played(self, row: int) -> None:
-        if self.scrub is not None and int(self.scrub.value) != row:
-            self.scrub.value = row
+        if self.scrub is not None and int(self.scrub.handle.value) != row:
+            self.scrub.tell(row)
 
     def _follow_pelvis(self) -> None:
         if not self.pin.value:

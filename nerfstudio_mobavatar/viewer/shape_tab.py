@@ -19,36 +19,39 @@ class ShapeTab:
     """Made inside the tab's context."""
 
     def __init__(self, panel: "Panel") -> None:
-        self._control = panel.control
+        self._control, self._settle = panel.control, panel.sliders.settle
         gui, count = panel.gui, len(self._control.shape.values)
         self._lock = threading.Lock()
-        self._history: History[tuple[float, ...]] = History((0.0,) * count)
+        self.history: History[tuple[float, ...]] = History((0.0,) * count)
         gui.add_markdown("Differences from the captured body. To look at: training, files and exports keep its shape.")
-        gui.add_button("Undo shape", color="gray").on_click(lambda _: self._do(self._history.undo))
-        gui.add_button("Redo shape", color="gray").on_click(lambda _: self._do(self._history.redo))
-        gui.add_button("Captured shape", color="gray").on_click(lambda _: self._do(self._capture))
-        self._sliders = [gui.add_slider(f"Shape {i + 1}", -RANGE, RANGE, 0.1, 0.0) for i in range(count)]
-        for i, slider in enumerate(self._sliders):
-            slider.on_update(panel.by_hand(lambda i=i: self._moved(i)))
+        gui.add_button("Undo shape", color="gray").on_click(lambda _: self.do(self.history.undo))
+        gui.add_button("Redo shape", color="gray").on_click(lambda _: self.do(self.history.redo))
+        gui.add_button("Captured shape", color="gray").on_click(lambda _: self.do(self._capture))
+        self._sliders = []
+        for i in range(count):
+            handle = gui.add_slider(f"Shape {i + 1}", -RANGE, RANGE, 0.1, 0.0)
+            handle.on_update(panel.by_hand(lambda i=i: self._moved(i)))
+            self._sliders.append(panel.sliders.add(handle, lambda i=i: self.history.now[i]))
 
     def _moved(self, i: int) -> None:
-        value = float(self._sliders[i].value)
+        value = float(self._sliders[i].handle.value)
         with self._lock:
-            values = list(self._history.now)
+            values = list(self.history.now)
             values[i] = value
-            if tuple(values) != self._history.now:
-                self._history.record(tuple(values), self._control.session.gesture(("shape", i)))
+            if tuple(values) != self.history.now:
+                self.history.record(tuple(values), self._control.session.gesture(("shape", i)))
                 self._control.set_shape(np.array(values))
+        self._settle()
 
     def _capture(self) -> bool:
-        self._history.record((0.0,) * len(self._sliders))
+        self.history.record((0.0,) * len(self._sliders))
         return True
 
-    def _do(self, action: Callable[[], bool]) -> None:
+    def do(self, action: Callable[[], bool]) -> None:
         with self._lock:
             if not action():
                 return
-            self._control.set_shape(np.array(self._history.now))
-            for slider, value in zip(self._sliders, self._history.now):
-                if slider.value != value:
-                    slider.value = value
+            self._control.set_shape(np.array(self.history.now))
+            for slider, value in zip(self._sliders, self.history.now):
+                if slider.handle.value != value:
+                    slider.tell(value)
