@@ -5,11 +5,17 @@ other without a change: `(B A) @ (A^-1 e)`. `A` is chosen such that keeping the 
 features can do for the trained poses: with `C` the features' covariance over poses and `G = sum_n B_n^T W_n B_n` what a
 change of the features costs, `A = C^1/2 V`, `V` the eigenvectors of `C^1/2 G C^1/2`, the largest first (balanced
 truncation). At equal bytes, half as many features leave room for twice as many correctives.
+
+The eigenvalues say what each feature is worth in the training pictures, of attributes and of control nodes in one unit,
+so that parts can keep as many as they deserve: the best for their bytes over the whole body (`fill`). A part that keeps
+fewer than others has zeros in their place, in its bases and in the last layer of its network; then neither gets a
+gradient, nor takes room in a file.
 """
 
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -18,12 +24,16 @@ from torch import Tensor, nn
 from . import blendshapes, parallel
 from .avatar import Avatar
 from .blendshapes import ATTRIBUTES
-from .pruning import PruningConfig, Swap
+from .pruning import HALF_BYTES, PruningConfig, Swap, bytes_each, features_of
 from .pruning_scores import Probe, loss_since, sensitivities
 from .render import Backend
 
 _REGULAR = 1e-6
 """Share of the mean variance that is added to every feature's, so that `A` has an inverse."""
+_UNSEEN = 0.01
+"""Share of the mean sensitivity that is added to every node's: what no picture shows may be seen in another pose."""
+MOST = 2
+"""A part keeps at most so many times the mean: a renderer's bases are as wide as the widest part."""
 
 Poses = Iterable[tuple[Float[Tensor, "55 3"], Float[Tensor, " e"]]]
 
@@ -38,16 +48,17 @@ def feature_moments(avatar: Avatar, poses: Poses) -> tuple[Float[Tensor, "p feat
 
 def ordering(
     covariance: Float[Tensor, "p k k"], cost: Float[Tensor, "p k k"]
-) -> tuple[Float[Tensor, "p k k"], Float[Tensor, "p k k"]]:
-    """`A` and its inverse for every part, the most important feature first; features keep their mean variance."""
+) -> tuple[Float[Tensor, "p k k"], Float[Tensor, "p k k"], Float[Tensor, "p k"]]:
+    """`A`, its inverse, and what leaving a feature out costs on average; for every part, the most important feature
+    first. Features keep their mean variance."""
     k = covariance.shape[-1]
     mean = covariance.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
     eye = torch.eye(k, dtype=covariance.dtype, device=covariance.device)
     values, vectors = torch.linalg.eigh(covariance + (_REGULAR * mean + 1e-12) * eye)
     root, inverse = ((vectors * values[:, None].sqrt() ** sign) @ vectors.mT for sign in (1, -1))
-    axes = torch.linalg.eigh(root @ cost @ root)[1].flip(-1)
+    worth, axes = (x.flip(-1) for x in torch.linalg.eigh(root @ cost @ root))
     size = (mean + 1e-12).sqrt()
-    return root @ axes / size, size * axes.mT @ inverse
+    return root @ axes / size, size * axes.mT @ inverse, worth
 
 
 def cost_of(
@@ -60,9 +71,28 @@ def cost_of(
     return total
 
 
+def fill(worth: Float[Tensor, "g k"], size: Float[Tensor, " g"], room: float, most: int) -> Int[Tensor, " g"]:
+    """How many features each of g groups keeps, 1 to `most`: those worth most for their bytes, while there is room.
+
+    Args:
+        worth: of each feature, descending in each group, so that the first ones are taken first.
+        size: bytes of one feature of each group; `room` in all.
+    """
+    each = size[:, None].expand_as(worth)
+    ratio = worth / each
+    ratio[:, 0] = torch.inf
+    order = ratio[:, :most].flatten().argsort(descending=True, stable=True)
+    fits = each[:, :most].flatten()[order].cumsum(0) <= room
+    fits[: len(size)] = True  # one for everybody
+    taken = torch.zeros(len(order), dtype=torch.bool, device=worth.device)
+    taken[order[fits]] = True
+    return taken.view(len(size), -1).sum(1)
+
+
 @dataclass(frozen=True)
 class Turn:
-    """New features of every part: `A` and its inverse, of which the first `count` columns and rows stay."""
+    """New features of every part: `A` and its inverse, of which the first columns and rows stay; zeros where a part
+    keeps fewer than r."""
 
     A: Float[Tensor, "p k r"]
     inverse: Float[Tensor, "p r k"]
@@ -70,11 +100,12 @@ class Turn:
     """What the features that go drive on average, in the old features."""
 
     @classmethod
-    def of(cls, mean: Float[Tensor, "p k"], covariance: Tensor, cost: Tensor, count: int) -> "Turn":
-        A, inverse = ordering(covariance, cost)
-        parallel.take_from_first((A, inverse))
-        gone = A[..., count:] @ inverse[:, count:] @ mean[..., None]
-        return cls(A[..., :count].float(), inverse[:, :count].float(), gone[..., 0].float())
+    def of(cls, mean: Float[Tensor, "p k"], A: Tensor, inverse: Tensor, count: Int[Tensor, " p"], width: int) -> "Turn":
+        """The first `count` features of each part, in `width` columns."""
+        stays = torch.arange(A.shape[2], device=A.device) < count[:, None]
+        gone = (A * ~stays[:, None]) @ inverse @ mean[..., None]
+        A, inverse = A * stays[:, None], inverse * stays[..., None]
+        return cls(A[..., :width].float(), inverse[:, :width].float(), gone[..., 0].float())
 
     def basis(self, swap: Swap, old: nn.Parameter, owner: Int[Tensor, " m"]) -> nn.Parameter:
         A, inverse = self.A[owner], self.inverse[owner]
@@ -105,12 +136,18 @@ def keep_features(
     sensitivity: dict[str, Float[Tensor, "kept a"]],
     optimizers: Iterable[torch.optim.Optimizer] = (),
     lists: Iterable[list[nn.Parameter]] = (),
+    by_part: bool = False,
+    share: float = 1.0,
 ) -> None:
     """Leave `count` features per part (and as many for its nodes), what the others drive on average folded in.
 
     Args:
         poses: training poses with their expressions; the features' importance is over them.
-        sensitivity: squared change of the pictures per squared change of each number of an attribute.
+        sensitivity: squared change of the pictures per squared change of each number of an attribute, and of a node's
+            place ("node"), of `pruning_scores.sensitivities`.
+        by_part: divide the bytes of `count` features everywhere, of attributes and nodes together, by what each feature
+            of a part is worth; none keeps more than `MOST` times as many.
+        share: of the correctives that will be kept, for their bytes.
 
     The parameters become new, smaller ones, in `optimizers` and `lists` too, as in `pruning.prune`; Adam's first
     moments follow exactly, its second ones as if the gradients of different features were independent.
@@ -125,9 +162,19 @@ def keep_features(
     cost = torch.zeros_like(covariance[:, :k, :k])
     for name, owner in owners.items():
         cost += cost_of(avatar.basis(name), sensitivity[name], owner, parts)
-    node_cost = cost_of(avatar.node_basis, torch.ones_like(avatar.node_offset), node_part, parts)
-    turn = Turn.of(mean[:, :k], covariance[:, :k, :k], cost, count)
-    node_turn = Turn.of(mean[:, k:], covariance[:, k:, k:], node_cost, count)
+    node = sensitivity["node"]
+    node_cost = cost_of(avatar.node_basis, node + _UNSEEN * node.mean() + 1e-12, node_part, parts)
+    axes = [ordering(covariance[:, :k, :k], cost), ordering(covariance[:, k:, k:], node_cost)]
+    parallel.take_from_first(tensor for found in axes for tensor in found)
+    counts = torch.full((2, parts), count, device=mean.device)
+    if by_part:
+        size = torch.stack(feature_bytes(avatar, share))
+        worth = torch.stack([worth for *_, worth in axes])
+        counts = fill(worth.flatten(0, 1), size.flatten(), count * float(size.sum()), min(MOST * count, k)).view(2, -1)
+    width = count if not by_part else int(counts.max() + 1) // 2 * 2
+    turn, node_turn = (
+        Turn.of(m, A, inverse, n, width) for m, (A, inverse, _), n in zip((mean[:, :k], mean[:, k:]), axes, counts)
+    )
     swap = Swap(list(optimizers), list(lists))
     for name, owner in owners.items():
         folded = blendshapes.correctives(avatar.basis(name), turn.dropped_mean[owner])
@@ -137,7 +184,39 @@ def keep_features(
     avatar.node_basis = node_turn.basis(swap, avatar.node_basis, node_part)
     for layers in (avatar.mlp_weights, avatar.mlp_biases):
         layers[-1] = _last_layer((turn, node_turn), swap, layers[-1])
-    avatar.config = replace(avatar.config, basis_size=count)
+    avatar.config = replace(avatar.config, basis_size=width)
+
+
+def feature_bytes(avatar: Avatar, share: float) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"]]:
+    """What one more feature of a part takes in an avatar file, of its attributes (of which a share is kept) and of its
+    nodes: a column of their bases and a row of the network's last layer."""
+    parts, row = avatar.config.num_parts, HALF_BYTES * (avatar.mlp_weights[-1].shape[2] + 1)
+    part, node_part = avatar.get_buffer("part"), avatar.get_buffer("node_part")
+    numbers = torch.zeros(2, parts, dtype=torch.float64, device=part.device)
+    for name in ATTRIBUTES:
+        numbers[0] += share * avatar.basis(name).shape[1] * torch.bincount(part[avatar.index(name)], minlength=parts)
+    numbers[1] = avatar.node_basis.shape[1] * torch.bincount(node_part, minlength=parts)
+    attributes, nodes = HALF_BYTES * numbers + row
+    return attributes, nodes
+
+
+def beyond(avatar: Avatar, count: int) -> int:
+    """Bytes that nodes and the networks' last layers take more than with `count` features everywhere."""
+    sizes = feature_bytes(avatar, 0.0)  # of attributes the networks' rows only
+    return round(sum(float((size * (n - count)).sum()) for size, n in zip(sizes, features_of(avatar))))
+
+
+class Cut(NamedTuple):
+    """What `pruning.prune` takes from a cut of features."""
+
+    config: PruningConfig
+    loss_db: Callable[[Avatar], float] | None
+    """PSNR (dB) that an avatar has lost against this one as it was, by the mean squared error that was given; for the
+    budget `allowed_loss_db`."""
+    room: int | None
+    """Bytes for the correctives; None where the budget is none of bytes."""
+    remark: str
+    """Empty but where the cut alone loses more than that budget allows: then all features stay."""
 
 
 def cut_features(
@@ -149,27 +228,30 @@ def cut_features(
     error: Callable[[Avatar], float],
     optimizers: Iterable[torch.optim.Optimizer] = (),
     lists: Iterable[list[nn.Parameter]] = (),
-) -> tuple[PruningConfig, Callable[[Avatar], float] | None, str]:
-    """Before a pruning: leave as many features as it says, if it says so. Returns what `pruning.prune` takes: the
-    budget in correctives of what is left; for the budget `allowed_loss_db` the PSNR (dB) that an avatar has lost
-    against this one as it was, by `error`, a mean squared one; and a remark, empty but where the cut alone loses more
-    than that budget allows: then all features stay.
+) -> Cut:
+    """Before a pruning: leave as many features as it says, if it says so. `error`: mean squared, of training pictures.
+
+    The bytes of `keep_count` are those of so many correctives with all features; what nodes and networks take beyond
+    `keep_features` everywhere is taken off.
 
     Errors: as of `keep_features`, and `ValueError` where there is no picture.
     """
     trained, left, allowed = avatar.config.basis_size, config.keep_features, config.allowed_loss_db
     loss_db = None if allowed is None else loss_since(avatar, error)
+    room, by_part = config.room(trained), config.features_by_part
     if left is None:
-        return config, loss_db, ""
+        return Cut(config, loss_db, room, "")
     poses, sensitivity = list(poses), sensitivities(avatar, probes, backend)
+    every = avatar.config.num_gaussians * sum(bytes_each(name, left) for name in ATTRIBUTES)
+    share = 1.0 if room is None else min(room / every, 1.0)
     if allowed is not None and loss_db is not None:
         trial = copy.deepcopy(avatar).eval()  # what is compiled for training belongs to the original
-        keep_features(trial, left, poses, sensitivity)
+        keep_features(trial, left, poses, sensitivity, by_part=by_part, share=share)
         if (loss := loss_db(trial)) > allowed:
             remark = (
                 f"; all {trained} features stay, {left} alone would lose {loss:.3f} of {allowed:g} dB: for fewer, "
                 "allow a larger loss (pruning.allowed-loss-db) or keep more of them (pruning.keep-features)"
             )
-            return replace(config, keep_features=None), loss_db, remark
-    keep_features(avatar, left, poses, sensitivity, optimizers, lists)
-    return config.for_features(trained, left), loss_db, ""
+            return Cut(replace(config, keep_features=None), loss_db, room, remark)
+    keep_features(avatar, left, poses, sensitivity, optimizers, lists, by_part, share)
+    return Cut(config, loss_db, None if room is None else room - beyond(avatar, left), "")

@@ -6,7 +6,7 @@ the mean, scores that see the picture (`pruning_scores.py`) and the budgets othe
 
 import copy
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -50,6 +50,9 @@ class PruningConfig(SavedConfig):
     keep_features: int | None = None
     """Local features per part that stay, the most important ones; an even number, None: all. `keep_count` stands for
     the bytes of so many correctives with all features, so that fewer features leave room for more correctives."""
+    features_by_part: bool = True
+    """`keep_features` is the mean, by bytes: parts whose features are worth more to the training pictures keep more of
+    them, up to twice as many. False: all keep as many."""
     fold_mean: bool = True
     """Add the mean corrective over the training poses to the neutral attribute of what is pruned."""
 
@@ -75,12 +78,9 @@ class PruningConfig(SavedConfig):
                 f"(avatar.basis_size), or None for all, found {left}"
             )
 
-    def for_features(self, trained: int, left: int) -> "PruningConfig":
-        """The same bytes in correctives of fewer features."""
-        if self.keep_count is None:
-            return self
-        each = [sum(bytes_each(name, k) for name in ATTRIBUTES) for k in (trained, left)]
-        return replace(self, keep_count=self.keep_count * each[0] // each[1])
+    def room(self, basis_size: int) -> int | None:
+        """Bytes that `keep_count` stands for in an avatar of so many features; None with another budget."""
+        return None if self.keep_count is None else self.keep_count * sum(bytes_each(k, basis_size) for k in ATTRIBUTES)
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,21 @@ def bytes_each(attribute: str, basis_size: int) -> int:
     return WIDTH[attribute] * basis_size * HALF_BYTES + INDEX_BYTES
 
 
+@torch.no_grad()
+def features_of(avatar: Avatar) -> tuple[Int[Tensor, " p"], Int[Tensor, " p"]]:
+    """How many features of each part drive attributes, and how many its nodes: those whose row of the network's last
+    layer is not all zero (`fewer_features.py`)."""
+    used = (avatar.mlp_weights[-1] != 0).any(2) | (avatar.mlp_biases[-1] != 0)
+    attributes, nodes = used.chunk(2, 1)
+    return attributes.sum(1), nodes.sum(1)
+
+
+def corrective_bytes(avatar: Avatar) -> dict[str, Int[Tensor, " _kept"]]:
+    """`bytes_each` of every corrective, by the features of its part."""
+    width, part = features_of(avatar)[0], avatar.get_buffer("part")
+    return {k: WIDTH[k] * width[part[avatar.index(k)]] * HALF_BYTES + INDEX_BYTES for k in ATTRIBUTES}
+
+
 @dataclass(frozen=True)
 class Order:
     """All correctives of the three attributes, the one most worth its bytes first."""
@@ -149,11 +164,12 @@ class Order:
     """Of that attribute's basis."""
     worth: Float[Tensor, " c"]
     """Score, as a share of the sum over what competes."""
+    size: Int[Tensor, " c"]
+    """Bytes."""
 
-    def fitting(self, limit: int, basis_size: int) -> int:
+    def fitting(self, limit: int) -> int:
         """How many from the first on take at most `limit` bytes."""
-        sizes = torch.tensor([bytes_each(name, basis_size) for name in ATTRIBUTES], device=self.attribute.device)
-        return int((sizes[self.attribute].cumsum(0) <= limit).sum())
+        return int((self.size.cumsum(0) <= limit).sum())
 
     def first(self, count: int) -> Kept:
         """The rows among the first `count`."""
@@ -161,18 +177,20 @@ class Order:
         return {name: row[attribute == i].sort().values for i, name in enumerate(ATTRIBUTES)}
 
 
-def worth_order(scores: dict[str, Float[Tensor, " _kept"]], basis_size: int, score: str) -> Order:
+def worth_order(
+    scores: dict[str, Float[Tensor, " _kept"]], size: dict[str, Int[Tensor, " _kept"]], score: str
+) -> Order:
     """By score per byte. Variances of a quaternion, a log scale and a colour have no common unit: there each attribute
     counts by its share of its own sum. The change of the picture has one, and so divides the bytes by image error."""
     total = sum(float(s.double().sum()) for s in scores.values())
     sums = {k: total if score == "image" else float(s.double().sum()) for k, s in scores.items()}
     worth = [scores[k].double() / max(sums[k], 1e-300) for k in ATTRIBUTES]
-    per_byte = torch.cat([w / bytes_each(k, basis_size) for k, w in zip(ATTRIBUTES, worth)])
+    per_byte = torch.cat([w / size[k] for k, w in zip(ATTRIBUTES, worth)])
     order = per_byte.argsort(descending=True, stable=True)
     sizes = [len(w) for w in worth]
     attribute = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).to(order.device)
     row = torch.cat([torch.arange(n, device=order.device) for n in sizes])
-    return Order(attribute[order], row[order], torch.cat(worth)[order])
+    return Order(attribute[order], row[order], torch.cat(worth)[order], torch.cat([size[k] for k in ATTRIBUTES])[order])
 
 
 def top_of_each(scores: dict[str, Float[Tensor, " _kept"]], count: int) -> Kept:
@@ -180,10 +198,19 @@ def top_of_each(scores: dict[str, Float[Tensor, " _kept"]], count: int) -> Kept:
     return {name: s.topk(min(count, len(s))).indices.sort().values for name, s in scores.items()}
 
 
-def holding_share(scores: dict[str, Float[Tensor, " _kept"]], share: float, basis_size: int, score: str) -> Kept:
+def fitting_top(scores: dict[str, Float[Tensor, " _kept"]], size: dict[str, Int[Tensor, " _kept"]], room: int) -> Kept:
+    """As many of every attribute as fit into so many bytes."""
+    taken = [size[k][s.argsort(descending=True, stable=True)].cumsum(0) for k, s in scores.items()]
+    shortest = min(len(t) for t in taken)
+    return top_of_each(scores, int((torch.stack([t[:shortest] for t in taken]).sum(0) <= room).sum()))
+
+
+def holding_share(
+    scores: dict[str, Float[Tensor, " _kept"]], share: float, size: dict[str, Int[Tensor, " _kept"]], score: str
+) -> Kept:
     """The fewest that hold `share`: of each attribute's variance, or of the change of the picture by all three."""
     if score == "image":
-        order = worth_order(scores, basis_size, score)
+        order = worth_order(scores, size, score)
         return order.first(_count_holding(order.worth, share))
     counts = {name: _count_holding(s.double().sort(descending=True).values, share) for name, s in scores.items()}
     return {name: top_of_each({name: s}, counts[name])[name] for name, s in scores.items()}
@@ -211,6 +238,7 @@ def choose(
     config: PruningConfig,
     file_bytes: Callable[[Avatar], int] | None = None,
     loss_db: Callable[[Avatar], float] | None = None,
+    room: int | None = None,
 ) -> tuple[Kept, str]:
     """Which correctives stay, and in words what a measured budget came to. Changes nothing.
 
@@ -218,19 +246,21 @@ def choose(
         file_bytes: size of the file that the avatar would be exported to; for that budget.
         loss_db: PSNR over training pictures that an avatar has lost against the one before features were cut; for the
             budget `allowed_loss_db`.
+        room: bytes that `keep_count` stands for; None: by the features that the avatar has.
 
     Errors: `ValueError` unless exactly one budget is set, where the file is larger than `file_bytes` even without any
     corrective, and where a measured budget lacks its measure.
     """
-    budget, k = config.budget(), avatar.config.basis_size
+    budget, size = config.budget(), corrective_bytes(avatar)
     scores = {name: statistics[name].score for name in ATTRIBUTES}
-    if config.keep_count is not None and config.score == "variance":
-        return top_of_each(scores, config.keep_count), ""
+    room = config.room(avatar.config.basis_size) if room is None else room
+    if room is not None and config.score == "variance":
+        return fitting_top(scores, size, room), ""
     if config.keep_share is not None:
-        return holding_share(scores, config.keep_share, k, config.score), ""
-    order = worth_order(scores, k, config.score)
-    if config.keep_count is not None:
-        return order.first(order.fitting(config.keep_count * sum(bytes_each(name, k) for name in ATTRIBUTES), k)), ""
+        return holding_share(scores, config.keep_share, size, config.score), ""
+    order = worth_order(scores, size, config.score)
+    if room is not None:
+        return order.first(order.fitting(room)), ""
 
     def trial(count: int) -> Avatar:
         pruned = copy.deepcopy(avatar).eval()  # what is compiled for training belongs to the original
@@ -252,7 +282,7 @@ def choose(
         kept = order.first(every - dropped)
         said = f"; training pictures lose {loss_db(trial(every - dropped)):.3f} of {allowed:g} dB"
         if config.keep_features is not None:
-            said += f", {loss_db(avatar):.3f} by {k} features"
+            said += f", {loss_db(avatar):.3f} by {config.keep_features} features"
         return kept, said
     raise ValueError(f"pruning budget {budget} has to be measured, and no measure was given")
 
@@ -266,6 +296,7 @@ def prune(
     lists: Iterable[list[nn.Parameter]] = (),
     file_bytes: Callable[[Avatar], int] | None = None,
     loss_db: Callable[[Avatar], float] | None = None,
+    room: int | None = None,
     remark: str = "",
 ) -> PruningReport:
     """Keep the correctives that the budget allows, fold the mean of the others into the neutral attribute.
@@ -275,7 +306,7 @@ def prune(
     Adam's moments) and in `lists` (nerfstudio keeps its own lists of parameters). The report ends with `remark`.
     Errors: as of `choose`.
     """
-    kept, measured = choose(avatar, statistics, config, file_bytes, loss_db)
+    kept, measured = choose(avatar, statistics, config, file_bytes, loss_db, room)
     shares = {}
     for name, rows in kept.items():
         score = statistics[name].score

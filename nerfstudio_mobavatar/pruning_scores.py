@@ -65,8 +65,9 @@ def image_statistics(
     """
     totals = [torch.zeros_like(statistics[name].score) for name in ATTRIBUTES]
     count = 0
+    neutral = [avatar.neutral(name) for name in ATTRIBUTES]
     for count, probe in enumerate(probes, 1):
-        gradients, deltas = _signed_gradients(avatar, probe, backend, count)
+        gradients, deltas = _signed_gradients(avatar, probe, backend, count, neutral)
         for name, total, gradient in zip(ATTRIBUTES, totals, gradients):
             change = deltas[name].detach()
             if fold_mean:
@@ -77,14 +78,14 @@ def image_statistics(
 
 
 def _signed_gradients(
-    avatar: Avatar, probe: Probe, backend: Backend, seed: int
+    avatar: Avatar, probe: Probe, backend: Backend, seed: int, by: Sequence[Tensor]
 ) -> tuple[Sequence[Tensor], dict[str, Tensor]]:
-    """Of the picture's pixels, summed with random signs, by the neutral attributes; and the correctives in it."""
+    """Of the picture's pixels, summed with random signs, `by` these parameters; and the correctives in it."""
     with torch.enable_grad():
         picture, deltas = _draw(avatar, probe, backend)
         generator = torch.Generator(picture.device).manual_seed(seed)
         sign = torch.randint(0, 2, picture.shape, generator=generator, device=picture.device) * 2 - 1
-        return torch.autograd.grad((picture * sign).sum(), [avatar.neutral(name) for name in ATTRIBUTES]), deltas
+        return torch.autograd.grad((picture * sign).sum(), by), deltas
 
 
 def _mean_over_ranks(totals: list[Tensor], count: int) -> list[Tensor]:
@@ -97,14 +98,17 @@ def _mean_over_ranks(totals: list[Tensor], count: int) -> list[Tensor]:
 
 
 def sensitivities(avatar: Avatar, probes: Iterable[Probe], backend: Backend) -> dict[str, Float[Tensor, "kept a"]]:
-    """Expected squared change of a picture per squared change of each number of an attribute; of the Gaussians that
-    keep a corrective of it. Averaged over the ranks. Errors: `ValueError` where there is no picture."""
-    totals = [torch.zeros_like(avatar.neutral(name)[avatar.index(name)]) for name in ATTRIBUTES]
+    """Expected squared change of a picture per squared change of each number of an attribute, of the Gaussians that
+    keep a corrective of it; and of a control node's place, "node" [m, 3]. Averaged over the ranks. Errors: `ValueError`
+    where there is no picture."""
+    by = [*(avatar.neutral(name) for name in ATTRIBUTES), avatar.node_offset]
+    totals = [torch.zeros_like(parameter) for parameter in by]
     count = 0
     for count, probe in enumerate(probes, 1):
-        for name, total, gradient in zip(ATTRIBUTES, totals, _signed_gradients(avatar, probe, backend, count)[0]):
-            total += gradient[avatar.index(name)].square()
-    return dict(zip(ATTRIBUTES, _mean_over_ranks(totals, count)))
+        for total, gradient in zip(totals, _signed_gradients(avatar, probe, backend, count, by)[0]):
+            total += gradient.square()
+    *attributes, node = _mean_over_ranks(totals, count)
+    return {name: x[avatar.index(name)] for name, x in zip(ATTRIBUTES, attributes)} | {"node": node}
 
 
 def loss_since(avatar: Avatar, error: Callable[[Avatar], float]) -> Callable[[Avatar], float]:

@@ -311,6 +311,12 @@ def few(row: Row) -> Row:
     return fewer(row, 64, keep_features=4, prune_at=0.5, tune_rate=2.0)
 
 
+def by_part(row: Row) -> Row:
+    """In as many bytes, but each part keeps as many features as they are worth, four on average."""
+    first = few(row)
+    return replace(first, schedule=replace(first.schedule, by_part=True))
+
+
 def raised(row: Row) -> Row:
     """Unpruned, with the rates that `few` has after its pruning."""
     return scheduled(row, "top-0", prune_at=0.5, tune_rate=2.0)
@@ -319,7 +325,17 @@ def raised(row: Row) -> Row:
 def fewer_features_paired(base: Row) -> list[Job]:
     """What validation chose in `fewer_features` against none, three seeds."""
     rows = [replace(shipped(base), seed=seed) for seed in (0, 1, 2)]
-    return [[[few(row), replace(row, pruning="top-0")]] for row in rows]
+    return [[[by_part(row), few(row), replace(row, pruning="top-0")]] for row in rows]
+
+
+def by_part_apart(base: Row) -> list[Job]:
+    """Other means than four features, one seed."""
+    row = replace(shipped(base), seed=3)
+    three, five = (
+        fewer(row, percent, keep_features=k, by_part=True, prune_at=0.5, tune_rate=2.0)
+        for k, percent in ((3, 53.6), (6, 74.85))
+    )
+    return [[[by_part(row), three, five, few(row), raised(row), replace(row, pruning="top-0")]]]
 
 
 def pruning_key_light(base: Row) -> list[Job]:
@@ -356,7 +372,14 @@ def longer_paired(base: Row) -> list[Job]:
     large to carry away (460 MB).
     """
     rows = [replace(shipped(base), steps=base.steps * 8 // 3, seed=seed) for seed in (1, 2, 0)]
-    return [*([[few(row), replace(row, pruning="top-0")]] for row in rows), [[raised(rows[0])]]]
+    return [[[by_part(row), few(row), replace(row, pruning="top-0"), raised(row)]] for row in rows]
+
+
+def longest(base: Row) -> list[Job]:
+    """Three times as many again (36,000): local and global features, pruned and not. One job for a card, in several
+    calls."""
+    row, wide = (replace(row, steps=base.steps * 8) for row in (shipped(base), tuned_global(base, 2e-4)))
+    return [[[scheduled(wide, "top-0", prune_at=0.5)]], [[by_part(row), replace(row, pruning="top-0"), few(row)]]]
 
 
 def earlier(base: Row) -> list[Job]:
@@ -421,5 +444,6 @@ PLANS: dict[str, Callable[[Row], Sequence[Job | Later]]] = {
     "pruning-key-light": pruning_key_light,
     "fewer-features": fewer_features, "fewer-features-paired": fewer_features_paired,
     "candidates": candidates, "longer": longer, "longer-paired": longer_paired, "longer-global": longer_global,
-    "closing": closing, "earlier": earlier, "convergence": convergence, "sooner": sooner, "final": final,
+    "longest": longest, "by-part-apart": by_part_apart, "closing": closing,
+    "earlier": earlier, "convergence": convergence, "sooner": sooner, "final": final,
 }  # fmt: skip

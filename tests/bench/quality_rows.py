@@ -77,6 +77,8 @@ class Schedule:
     """Multiple of all rates after pruning."""
     keep_features: int = 0
     """Features per part that stay at the first pruning; 0: as many as were trained."""
+    by_part: bool = False
+    """They are the mean: parts whose features are worth more keep more."""
     probes: int = 0
     """Pictures that the score looks at; 0: the product's."""
     warm_up: float = 0.0
@@ -104,7 +106,9 @@ class Row:
 
     def trunk(self) -> "Row":
         """What is shared by rows that differ in pruning only."""
-        plain = replace(self.schedule, prune_at=Schedule.prune_at, rounds=1, tune_rate=1.0, keep_features=0, probes=0)
+        plain = replace(
+            self.schedule, prune_at=Schedule.prune_at, rounds=1, tune_rate=1.0, keep_features=0, by_part=False, probes=0
+        )
         return replace(self, pruning="", schedule=plain)
 
     def is_pruned(self) -> bool:
@@ -121,7 +125,7 @@ class Row:
 LATER = ("parts", "basis_size", "mask_weight", "edge_band_px")
 """Fields of the model that the first rows did not have, like the schedule: they are left out of the key where they are
 at their defaults."""
-LATER_SCHEDULE = ("keep_features", "probes", "warm_up", "coarse_until")
+LATER_SCHEDULE = ("keep_features", "by_part", "probes", "warm_up", "coarse_until")
 """The same of the schedule."""
 
 

@@ -26,11 +26,18 @@ from nerfstudio_mobavatar.configs import RATES
 from nerfstudio_mobavatar.demo.in_memory import InMemoryCapture
 from nerfstudio_mobavatar.device import compiled, resolve_compile
 from nerfstudio_mobavatar.features import NUM_INPUTS, NUM_POSE_INPUTS, pose_inputs
-from nerfstudio_mobavatar.fewer_features import keep_features
+from nerfstudio_mobavatar.fewer_features import beyond, keep_features
 from nerfstudio_mobavatar.model import LossConfig, MobavatarModelConfig
 from nerfstudio_mobavatar.ns_export_hook import avatar_file_bytes
 from nerfstudio_mobavatar.optim import decayed
-from nerfstudio_mobavatar.pruning import PruningConfig, bytes_each, corrective_statistics, prune
+from nerfstudio_mobavatar.pruning import (
+    PruningConfig,
+    bytes_each,
+    corrective_bytes,
+    corrective_statistics,
+    features_of,
+    prune,
+)
 from nerfstudio_mobavatar.pruning_scores import Probe, image_statistics, picture_error, sensitivities
 from nerfstudio_mobavatar.render import Backend, Rendered, rasterize, resolve_backend
 from nerfstudio_mobavatar.template import make_template
@@ -284,7 +291,7 @@ class Probes(Sequence[Probe]):
 
 
 def kept_bytes(avatar: Avatar) -> int:
-    return sum(len(avatar.index(name)) * bytes_each(name, avatar.config.basis_size) for name in ATTRIBUTES)
+    return sum(int(each.sum()) for each in corrective_bytes(avatar).values())
 
 
 def prune_branch(state: Training, row: Row, capture: InMemoryCapture, part: int) -> dict[str, Any]:
@@ -296,12 +303,14 @@ def prune_branch(state: Training, row: Row, capture: InMemoryCapture, part: int)
     config = PruningConfig(keep_count=keep, fold_mean=fold, score="image" if kind in ("bytes", "file") else "variance")
     probes = Probes(row, capture, row.schedule.probes or config.image_probes)
     before = picture_error(avatar, probes, backend)
-    if row.schedule.keep_features and part == 0:
-        sensitivity = sensitivities(avatar, probes, backend)
-        keep_features(avatar, row.schedule.keep_features, training_poses(row, capture), sensitivity, [state.optimizer])
-    k = avatar.config.basis_size
+    left, optimizers, k = row.schedule.keep_features, [state.optimizer], avatar.config.basis_size
+    room = keep * sum(bytes_each(name, left or k) for name in ATTRIBUTES)
+    if left and part == 0:
+        by_part, poses = row.schedule.by_part, training_poses(row, capture)
+        keep_features(avatar, left, poses, sensitivities(avatar, probes, backend), optimizers, (), by_part, keep / n)
+        room -= beyond(avatar, left)
     if kind == "bytesvar":
-        config = replace(config, keep_count=None, file_bytes=keep * sum(bytes_each(name, k) for name in ATTRIBUTES))
+        config = replace(config, keep_count=None, file_bytes=room)
     statistics = corrective_statistics(avatar, training_poses(row, capture))
     if kind == "file":
         paper = copy.deepcopy(avatar).eval()
@@ -309,11 +318,13 @@ def prune_branch(state: Training, row: Row, capture: InMemoryCapture, part: int)
         config = replace(config, keep_count=None, file_bytes=avatar_file_bytes(paper))
     if config.score == "image":
         statistics = image_statistics(avatar, statistics, probes, fold, backend)
-    report = prune(
-        avatar, statistics, config, [state.optimizer], file_bytes=avatar_file_bytes if kind == "file" else kept_bytes
-    )
+    measure = avatar_file_bytes if kind == "file" else kept_bytes
+    budget = room if config.keep_count is not None else None
+    report = prune(avatar, statistics, config, optimizers, file_bytes=measure, room=budget)
     loss = 10 * math.log10(picture_error(avatar, probes, backend) / before)
-    return {"kept": report.kept, "share": report.share, "kept_bytes": kept_bytes(avatar), "loss_before_tuning_db": loss}
+    figures = {"kept_bytes": kept_bytes(avatar), "loss_before_tuning_db": loss}
+    widths = [sorted(each.tolist()) for each in features_of(avatar)] if row.schedule.by_part else None
+    return {"kept": report.kept, "share": report.share, "features": widths} | figures
 
 
 @torch.no_grad()

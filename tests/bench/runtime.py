@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import tyro
 
+from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
 from nerfstudio_mobavatar.web_export import bundle, evaluate, layout, pose_sequence
 from tests.bench import dense_decode
 from tests.bench.common import command_line, device_name, write
@@ -28,7 +29,9 @@ WIDTH, HEIGHT = 1500, 2048
 DECODE = ("features", "nodes", "project")
 """Passes from the pose to splats. The last one is fused: correctives, skinning, projection, culling in one reading."""
 FEW = (0.36, 4)
-"""What `mobavatar` keeps in the bytes of a tenth of the correctives with 16 features: share of them, features."""
+"""What pruning keeps in the bytes of a tenth of the correctives with 16 features: share of them, features."""
+BY_PART = (0.36, 8, (2, 4, 4, 6))
+"""The same where parts keep as many as they are worth, four on average: widths of one part after the other."""
 TIMEOUT_S = 400
 
 
@@ -57,7 +60,7 @@ class Bench:
         dense = dense_decode.frame_ms(main, *camera(WIDTH, HEIGHT), WIDTH, HEIGHT) if has_cuda else {}
         with tempfile.TemporaryDirectory() as folder, HeldClock() as clock:
             measured = self._run_dawn(Path(folder))
-        one, eight, few = (measured["cases"][name] for name in (str(main), "eight", "few"))
+        one, eight, few, by_part = (measured["cases"][name] for name in (str(main), "eight", "few", "by_part"))
         figures = {
             "command": command_line(),
             "device": f"{measured['adapter']} ({device_name('cuda' if has_cuda else 'cpu')})",
@@ -75,6 +78,8 @@ class Bench:
             "few_features_over_one_compute": few["computeMs"] / one["computeMs"],
             "few_features_compute_ms": few["computeMs"],
             "few_features_decode_ms": sum(few["passesMs"][name] for name in DECODE),
+            "features_by_part_over_few_compute": by_part["computeMs"] / few["computeMs"],
+            "features_by_part_decode_ms": sum(by_part["passesMs"][name] for name in DECODE),
             "cases": measured["cases"],
             "splats_2k": self._fragments(main),
         }
@@ -83,19 +88,32 @@ class Bench:
             figures["dense_decode_over_compute"] = dense["decode_ms"] / one["computeMs"]
         write("runtime", _rounded(figures))
 
-    def _avatar(self, n: int, kept: float = 0.1, features: int = 16) -> bundle.AvatarArrays:
-        """`kept`: share of the Gaussians that keep a corrective of each attribute."""
+    def _avatar(
+        self, n: int, kept: float = 0.1, features: int = 16, widths: tuple[int, ...] = ()
+    ) -> bundle.AvatarArrays:
+        """`kept`: share of the Gaussians that keep a corrective of each attribute; `widths`: features of the parts that
+        are not zero, over and over."""
         num_nodes = min(self.num_nodes, n // 5)
-        return SyntheticAvatar(n, self.num_parts, num_nodes, round(kept * n), basis_size=features).build()
+        a = SyntheticAvatar(n, self.num_parts, num_nodes, round(kept * n), basis_size=features).build()
+        if widths:
+            stays = np.arange(features) < np.resize(widths, self.num_parts)[:, None]
+            rows = np.tile(stays, 2)
+            a.mlp_weights[-1][~rows] = a.mlp_biases[-1][~rows] = 0
+            for name in ATTRIBUTES:
+                basis, index = getattr(a, f"{name}_basis"), getattr(a, f"{name}_index")
+                basis *= stays[a.part[index]][:, None]
+            a.node_basis[:] *= stays[a.node_part][:, None]
+        return a
 
     def _run_dawn(self, folder: Path) -> dict[str, Any]:
-        cases = []
+        cases, main = [], self.counts[1]
         for n in self.counts:
             (folder / f"{n}.mobavatar").write_bytes(bundle.encode(self._avatar(n)))
             cases.append({"name": str(n), "file": f"{folder}/{n}.mobavatar", "instances": 1})
         cases.append({"name": "eight", "file": cases[1]["file"], "instances": 8})
-        (folder / "few.mobavatar").write_bytes(bundle.encode(self._avatar(self.counts[1], *FEW)))
-        cases.append({"name": "few", "file": f"{folder}/few.mobavatar", "instances": 1})
+        for name, avatar in (("few", self._avatar(main, *FEW)), ("by_part", self._avatar(main, *BY_PART))):
+            (folder / f"{name}.mobavatar").write_bytes(bundle.encode(avatar))
+            cases.append({"name": name, "file": f"{folder}/{name}.mobavatar", "instances": 1})
         poses = [walking_pose(phase) for phase in np.linspace(0, 6, 16)]
         pose_sequence.write(folder / "walk.pose.json", poses, list(range(len(poses))))
         T, K = camera(WIDTH, HEIGHT)

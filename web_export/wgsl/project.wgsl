@@ -109,12 +109,14 @@ fn kept_row(gaussian: u32, slot: u32) -> u32 {
   return select(NOT_KEPT, row, (entry.x & bit) != 0u);
 }
 
-// three rows of a basis, from `word` on, times the features of a part, from `pair` on
+// three rows of a basis, from `word` on, times the features of a part, from `pair` on; where a part has fewer features
+// than others they are zero, and the bases are not read
 fn three_rows(word: u32, pair: u32) -> vec3f {
   let words = model.basis_size / 2u;
   var sum = vec3f(0.0);
   for (var k = 0u; k < words; k++) {
     let f = features[pair + k];
+    if (all(f == vec2f(0.0))) { continue; }
     sum += vec3f(
       dot(unpack2x16float(bases[word + k]), f),
       dot(unpack2x16float(bases[word + words + k]), f),
@@ -127,7 +129,9 @@ fn three_rows(word: u32, pair: u32) -> vec3f {
 fn one_row(word: u32, pair: u32) -> f32 {
   var sum = 0.0;
   for (var k = 0u; k < model.basis_size / 2u; k++) {
-    sum += dot(unpack2x16float(bases[word + k]), features[pair + k]);
+    let f = features[pair + k];
+    if (all(f == vec2f(0.0))) { continue; }
+    sum += dot(unpack2x16float(bases[word + k]), f);
   }
   return sum;
 }
