@@ -379,7 +379,7 @@ def longest(base: Row) -> list[Job]:
     """Three times as many again (36,000): local and global features, pruned and not. One job for a card, in several
     calls."""
     row, wide = (replace(row, steps=base.steps * 8) for row in (shipped(base), tuned_global(base, 2e-4)))
-    return [[[scheduled(wide, "top-0", prune_at=0.5)]], [[by_part(row), replace(row, pruning="top-0"), few(row)]]]
+    return [[[scheduled(wide, "top-0", prune_at=0.5)]], [[by_part(row), replace(row, pruning="top-0")]]]
 
 
 def earlier(base: Row) -> list[Job]:

@@ -56,6 +56,7 @@ VARIANTS = {
     "tuned": [*NEAR_INPUTS, *FREE, *QUICK, *FORMER],
     "mask-term": [*ALL_INPUTS, *FREE, *QUICK, "--pipeline.model.losses.mask-weight", "0.1", *FORMER],
     "shipped": [],
+    "even-features": ["--pipeline.model.pruning.features-by-part", "False"],
     "shipped-near-2": ["--pipeline.model.avatar.input-reach", "2"],
     "unpruned": ["--pipeline.model.pruning.keep-features", "None", *KEEP_ALL, *after_pruning(1)],
     "all-features": ALL_FEATURES,
