@@ -98,7 +98,9 @@ mobavatar = _method(
     "mobavatar",
     "Animatable avatar with pruned local blendshapes, paper scale: 200K Gaussians, 256 parts (GPU).",
     280_000,
-    MobavatarModelConfig(pruning=PruningConfig(keep_features=4), losses=_free(), prune_fraction=0.5),
+    MobavatarModelConfig(
+        pruning=PruningConfig(keep_features=4, features_by_part=True), losses=_free(), prune_fraction=0.5
+    ),
     _optimizers(RATES, "cosine"),
 )
 
@@ -108,7 +110,7 @@ mobavatar_fast = _method(
     10_000,
     MobavatarModelConfig(
         avatar=AvatarConfig(num_gaussians=100_000, num_nodes=6_000),
-        pruning=PruningConfig(keep_count=10_000, keep_features=4),
+        pruning=PruningConfig(keep_count=10_000, keep_features=4, features_by_part=True),
         losses=_free(),
         warmup_fraction=0.02,
         perceptual_fraction=0.3,
@@ -124,7 +126,7 @@ mobavatar_tiny = _method(
     500,
     MobavatarModelConfig(
         avatar=AvatarConfig(num_gaussians=10_000, num_parts=64, num_nodes=1_500),
-        pruning=PruningConfig(keep_count=1_000),
+        pruning=PruningConfig(keep_count=1_000, features_by_part=True),
         losses=LossConfig(perceptual="ssim", perceptual_weight=0.2, scale_threshold_m=0.02),
         warmup_fraction=0.1,
     ),

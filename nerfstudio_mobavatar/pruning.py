@@ -50,7 +50,7 @@ class PruningConfig(SavedConfig):
     keep_features: int | None = None
     """Local features per part that stay, the most important ones; an even number, None: all. `keep_count` stands for
     the bytes of so many correctives with all features, so that fewer features leave room for more correctives."""
-    features_by_part: bool = True
+    features_by_part: bool = False
     """`keep_features` is the mean, by bytes: parts whose features are worth more to the training pictures keep more of
     them, up to twice as many. False: all keep as many."""
     fold_mean: bool = True

@@ -13,7 +13,7 @@ from .avatar import Avatar
 from .blendshapes import ATTRIBUTES
 from .gaussians import PosedGaussians
 from .motion.joint_names import NAMES
-from .pruning import CorrectiveStatistics, PruningReport
+from .pruning import CorrectiveStatistics, PruningReport, features_of
 from .render import Backend, rasterize
 from .template import big_pose
 
@@ -37,8 +37,8 @@ def joint_of_parts(avatar: Avatar) -> list[int]:
 
 
 def table(avatar: Avatar, before: dict[str, CorrectiveStatistics], report: PruningReport) -> str:
-    """Kept share of every region's and part's Gaussians, and which share of the score lies there. `before`: the
-    statistics that pruning looked at, of all Gaussians."""
+    """Kept share of every region's and part's Gaussians, which share of the score lies there, and how many features the
+    parts keep on average. `before`: the statistics that pruning looked at, of all Gaussians."""
     part, parts, n = avatar.get_buffer("part"), avatar.config.num_parts, avatar.config.num_gaussians
     count = torch.bincount(part, minlength=parts).double().cpu().numpy()
     kept = kept_shares(avatar).cpu().numpy() * np.maximum(count, 1)[:, None]
@@ -48,13 +48,15 @@ def table(avatar: Avatar, before: dict[str, CorrectiveStatistics], report: Pruni
             score = before[name].score.double().cpu()
             summed = torch.zeros(parts, dtype=torch.float64).index_add_(0, part.cpu(), score)
             scores[:, i] = (summed / summed.sum().clamp_min(1e-300)).numpy()
-    joints = np.array(joint_of_parts(avatar))
+    joints, features = np.array(joint_of_parts(avatar)), [n.cpu().numpy() for n in features_of(avatar)]
     head = f"{'':<22}{'Gaussians':>10}" + "".join(f"{name + ' kept':>15}{'of score':>10}" for name in ATTRIBUTES)
+    head += f"{'features':>10}{'of nodes':>10}"
 
     def line(label: str, rows: ndarray) -> str:
         cells = [
             f"{kept[rows, i].sum() / max(count[rows].sum(), 1):>15.1%}{scores[rows, i].sum():>10.1%}" for i in range(3)
         ]
+        cells += [f"{n[rows].mean():>10.1f}" for n in features]
         return f"{label:<22}{int(count[rows].sum()):>10,}" + "".join(cells)
 
     regions = sorted(set(joints.tolist()), key=lambda j: -kept[joints == j].sum())

@@ -10,18 +10,19 @@ import pytest
 import torch
 from nerfstudio.plugins.types import MethodSpecification
 
+from nerfstudio_mobavatar.blendshapes import ATTRIBUTES
 from nerfstudio_mobavatar.configs import mobavatar, mobavatar_fast
 from nerfstudio_mobavatar.demo.in_memory import CutPicture
 from nerfstudio_mobavatar.demo.motion import procedural_motion
 from nerfstudio_mobavatar.demo.scene import dome_cameras
 from nerfstudio_mobavatar.losses import Box, composite
-from nerfstudio_mobavatar.pruning import PruningConfig
+from nerfstudio_mobavatar.pruning import PruningConfig, bytes_each
 from tests.bench import quality_capture
 from tests.bench.common import RESULTS
 from tests.bench.quality_capture import Team, draw_capture, pack, turned
 from tests.bench.quality_figures import difference, figures, measured
 from tests.bench.quality_merge import label, real_figures
-from tests.bench.quality_plans import closing, few, longer_paired, paper, scheduled, shipped, tuned_global
+from tests.bench.quality_plans import by_part, closing, longer_paired, paper, scheduled, shipped, tuned_global
 from tests.bench.quality_rows import (
     CaptureSpec,
     ModelSpec,
@@ -57,15 +58,16 @@ def test_pairs_of_one_seed_are_compared_on_the_tests_pictures_where_both_have_th
 def test_what_the_default_loses_is_told_apart_into_the_cut_and_the_correctives_that_go():
     chosen, whole, six, raised, *_ = closing(Row())[0][0]
     found = figures([result(row, db) for row, db in ((chosen, 34.0), (whole, 34.1), (six, 34.02), (raised, 34.4))])
-    assert found["pruned90_minus_unpruned_same_rates_db"] == pytest.approx(-0.4)
     assert found["features_cut_minus_unpruned_same_rates_db"] == pytest.approx(-0.3)
-    assert found["pruned90_minus_features_cut_db"] == pytest.approx(-0.1)
+    assert found["pruned90_even_features_minus_features_cut_db"] == pytest.approx(-0.1)
     assert found["pruned90_6_features_minus_4_db"] == pytest.approx(0.02)
-    assert "pruned90_minus_unpruned_db" not in found, "those pairs are against plain rates"
-    pair, *_, raised_too = (job[0] for job in longer_paired(Row()))
-    found = figures([result(row, db) for row, db in zip([*pair, *raised_too], (34.0, 34.1, 34.4), strict=True)])
-    assert found["pruned90_minus_unpruned_12000_steps_db"] == pytest.approx(-0.1)
-    assert found["pruned90_minus_unpruned_same_rates_12000_steps_db"] == pytest.approx(-0.4)
+    assert "pruned90_even_features_minus_unpruned_db" not in found, "those pairs are against plain rates"
+    group = longer_paired(Row())[0][0]
+    found = figures([result(row, db) for row, db in zip(group, (34.05, 34.0, 34.1, 34.4), strict=True)])
+    assert found["pruned90_minus_unpruned_12000_steps_db"] == pytest.approx(-0.05)
+    assert found["pruned90_minus_unpruned_same_rates_12000_steps_db"] == pytest.approx(-0.35)
+    assert found["pruned90_even_features_minus_unpruned_12000_steps_db"] == pytest.approx(-0.1)
+    assert found["features_by_part_over_even_12000_steps_db"] == pytest.approx(0.05)
     assert label(result(raised, 0)).startswith("local, as shipped, from 50% of the steps on, 2 x the rates, unpruned")
 
 
@@ -146,13 +148,15 @@ def test_rows_are_found_by_the_names_that_they_were_stored_under():
 @pytest.mark.parametrize("preset", [mobavatar, mobavatar_fast])
 def test_what_is_shipped_is_what_was_measured(preset: MethodSpecification):
     model: Any = preset.config.pipeline.model
-    measured = few(shipped(Row()))
+    measured = by_part(shipped(Row()))
     assert model.pruning.keep_features == measured.schedule.keep_features and model.pruning.score == "image"
+    assert model.pruning.features_by_part == measured.schedule.by_part
     assert model.prune_fraction == measured.schedule.prune_at
     for group in preset.config.optimizers.values():
         assert group["scheduler"].after_pruning == measured.schedule.tune_rate
         assert group["scheduler"].shape == measured.schedule.decay and group["scheduler"].final_factor == COSINE_END
-    assert PruningConfig().for_features(16, 4).keep_count == pytest.approx(0.36 * 200_000, rel=0.01)
+    each = sum(bytes_each(name, 4) for name in ATTRIBUTES)
+    assert PruningConfig().room(16) == pytest.approx(0.36 * 200_000 * each, rel=0.01)
 
 
 def test_pictures_that_another_process_drew_are_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

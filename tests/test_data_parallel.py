@@ -75,6 +75,12 @@ def prune_by_a_noisy_measure(trainer: MobavatarTrainer, rank: int) -> dict[str, 
         budget = model.config.pruning
         budget.keep_count, budget.allowed_loss_db, budget.score = None, 0.5, "variance"
         patch.setattr(model.viewer_pose, "before_pruning", lambda: None)
+        alike = torch.Generator().manual_seed(0)
+        for name in ATTRIBUTES:  # features that are worth something, some parts' more than others'
+            basis = model.avatar.basis(name).data
+            basis.copy_(
+                torch.randn(basis.shape, generator=alike) * (1 + model.avatar.get_buffer("part")[:, None, None])
+            )
         generator = torch.Generator().manual_seed(rank)
 
         def noisy(avatar: Avatar, poses: list) -> dict:
@@ -87,9 +93,9 @@ def prune_by_a_noisy_measure(trainer: MobavatarTrainer, rank: int) -> dict[str, 
             dropped = sum(100 - len(avatar.index(name)) for name in ATTRIBUTES)
             return 1 + dropped / 300 * (1 + 0.2 * rank)
 
-        def turned(covariance: Tensor, cost: Tensor) -> tuple[Tensor, Tensor]:
-            A, inverse = ordering(covariance, cost)
-            return A * (1 + 0.1 * rank), inverse / (1 + 0.1 * rank)
+        def turned(covariance: Tensor, cost: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            A, inverse, worth = ordering(covariance, cost)
+            return A * (1 + 0.1 * rank), inverse / (1 + 0.1 * rank), worth.roll(rank, 0)
 
         ordering = fewer_features.ordering
         patch.setattr(fewer_features, "ordering", turned)

@@ -98,7 +98,10 @@ def given(scores: dict[str, list[float]]) -> dict[str, CorrectiveStatistics]:
 def kept_of(scores: dict[str, list[float]], **budget) -> dict[str, list[int]]:
     arguments: dict[str, Any] = {"keep_count": None, **budget}
     config = PruningConfig(**arguments)
-    kept, measured = choose(tiny_avatar(), given(scores), config, kept_bytes)
+    avatar = tiny_avatar()
+    for name, found in scores.items():  # only so many correctives
+        keep(avatar, given(scores), {name: torch.arange(len(found))}, False)
+    kept, measured = choose(avatar, given(scores), config, kept_bytes)
     assert bool(measured) == (config.file_bytes is not None)
     return {name: rows.tolist() for name, rows in kept.items()}
 
@@ -254,15 +257,19 @@ def test_image_score_is_the_squared_change_of_the_picture():
 def test_sensitivities_are_squared_derivatives_of_what_still_has_a_corrective():
     avatar = tiny_avatar()
     prune(avatar, corrective_statistics(avatar, poses(3)), PruningConfig(keep_count=100, score="variance"))
-    pictures, expected = probes(2, avatar), torch.zeros(100, 3)
+    pictures, expected, nodes = probes(2, avatar), torch.zeros(100, 3), torch.zeros_like(avatar.node_offset)
     for seed, probe in enumerate(pictures, 1):
         rgb, _ = _draw(avatar, probe, "torch")
         signs = torch.randint(0, 2, rgb.shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
         (derivative,) = torch.autograd.grad((rgb * signs).sum(), [avatar.scale])
         expected += derivative[avatar.index("scale")].square() / 2
+        (moved,) = torch.autograd.grad((_draw(avatar, probe, "torch")[0] * signs).sum(), [avatar.node_offset])
+        nodes += moved.square() / 2
     found = sensitivities(avatar, pictures, "torch")
-    assert {name: tuple(x.shape) for name, x in found.items()} == {k: (100, a) for k, a in WIDTH.items()}
-    assert expected.max() > 0
+    shapes = {k: (100, a) for k, a in WIDTH.items()} | {"node": (avatar.config.num_nodes, 3)}
+    assert {name: tuple(x.shape) for name, x in found.items()} == shapes
+    assert expected.max() > 0 and nodes.max() > 0
+    torch.testing.assert_close(found["node"], nodes)
     torch.testing.assert_close(found["scale"], expected)
     with pytest.raises(ValueError, match="needs at least one training picture, found none"):
         sensitivities(avatar, [], "torch")
@@ -345,6 +352,7 @@ def test_report_counts_parts_and_shows_where_they_are():
     text = table(avatar, statistics, report)
     assert f"{float(shares[5, 1]):.1%}" in next(line for line in text.splitlines() if line.startswith("   5 "))
     assert len(joint_of_parts(avatar)) == 12 and "rotation 100 of 400" in text
+    assert all(line.endswith("       4.0       4.0") for line in text.splitlines() if line.startswith("   5 "))
     shown = picture(avatar, "torch", 64)
     assert shown.shape == (128, 192, 3) and 0.02 < (shown < 250).any(2).mean() < 0.6
 

@@ -64,11 +64,15 @@ NARROW: dict[str, Any] = PRUNED | {"pruning": "bytes-81", "basis_size": 8}
 """As many bytes in correctives of half as many features."""
 FEW: dict[str, Any] = SHIPPED | {"pruning": "bytes-64", "keep_features": 4, "prune_at": 0.5, "tune_rate": 2.0}
 """As many bytes in correctives of the four most important features, pruned after half of the steps."""
+BY_PART: dict[str, Any] = FEW | {"by_part": True}
+"""The default: parts keep as many as they are worth, four on average."""
 RAISED: dict[str, Any] = SHIPPED | SAME_TRUNK | {"prune_at": 0.5, "tune_rate": 2.0}
-"""Unpruned, with the rates that `FEW` has after its pruning."""
+"""Unpruned, with the rates that both have after their pruning."""
 ALL_OF_FEW: dict[str, Any] = FEW | {"pruning": "bytes-0"}
 """Features cut, and all correctives kept."""
 SIX: dict[str, Any] = FEW | {"pruning": "bytes-74.85", "keep_features": 6}
+BY_PART_3: dict[str, Any] = BY_PART | {"pruning": "bytes-53.6", "keep_features": 3}
+BY_PART_6: dict[str, Any] = SIX | {"by_part": True}
 FEW_LATE: dict[str, Any] = SHIPPED | {"pruning": "bytes-64", "keep_features": 4, "tune_rate": 4.0}
 TOP: dict[str, Any] = SHIPPED | {"pruning": "top-90"}
 """The paper's choice."""
@@ -83,25 +87,37 @@ def pairs() -> dict[str, tuple[str, dict[str, Any], dict[str, Any]]]:
     best, rival, shipped = NONE | LOCAL, NONE | GLOBAL, WHOLE | SHIPPED
     kept, near_kept = SHIPPED | SAME_TRUNK, LOCAL | SAME_TRUNK
     near_pruned = LOCAL | {"pruning": "bytes-90", "tune_rate": 4.0}
-    long = {"steps": 12_000}
+    long, longest, wide_halted = {"steps": 12_000}, {"steps": 36_000}, WHOLE | GLOBAL | {"prune_at": 0.5}
     rich, key = {"frames": 480, "folds": "rich"}, {"frames": 480, "lighting": "key"}
     everywhere = {
         "local{}_over_global64_db": (shipped, rival),
         "local_near_inputs{}_over_global64_db": (best, rival),
         "local{}_over_global64_8000_steps_db": (shipped | {"steps": 8000}, rival | {"steps": 8000}),
-        "local{}_over_global64_12000_steps_db": (shipped | long, rival | long),
-        "pruned90{}_minus_unpruned_db": (FEW, kept),
-        "pruned90{}_minus_unpruned_12000_steps_db": (FEW | long, kept | long),
-        "pruned90{}_minus_unpruned_same_rates_db": (FEW, RAISED),
-        "pruned90{}_minus_unpruned_same_rates_12000_steps_db": (FEW | long, RAISED | long),
+        "local{}_over_global64_12000_steps_db": (shipped | long, rival | long | {"decay": "cosine"}),
+        "local{}_over_global64_exponential_12000_steps_db": (shipped | long, rival | long),
+        "local{}_over_global64_36000_steps_db": (shipped | longest, wide_halted | longest),
+        "pruned90{}_minus_unpruned_db": (BY_PART, kept),
+        "pruned90{}_minus_unpruned_12000_steps_db": (BY_PART | long, kept | long),
+        "pruned90{}_minus_unpruned_36000_steps_db": (BY_PART | longest, kept | longest),
+        "pruned90{}_minus_unpruned_same_rates_db": (BY_PART, RAISED),
+        "pruned90{}_minus_unpruned_same_rates_12000_steps_db": (BY_PART | long, RAISED | long),
+        "raised_rates{}_unpruned_12000_steps_db": (RAISED | long, kept | long),
+        "features_by_part{}_over_even_db": (BY_PART, FEW),
+        "features_by_part{}_over_even_12000_steps_db": (BY_PART | long, FEW | long),
+        "features_by_part{}_over_even_key_light_db": (BY_PART | key, FEW | key),
+        "features_by_part_3{}_over_4_db": (BY_PART_3, BY_PART),
+        "features_by_part_6{}_over_4_db": (BY_PART_6, BY_PART),
+        "pruned90_even_features{}_minus_unpruned_db": (FEW, kept),
+        "pruned90_even_features{}_minus_unpruned_12000_steps_db": (FEW | long, kept | long),
+        "pruned90_even_features{}_minus_unpruned_key_light_db": (FEW | key, kept | key),
         "features_cut{}_minus_unpruned_same_rates_db": (ALL_OF_FEW, RAISED),
-        "pruned90{}_minus_features_cut_db": (FEW, ALL_OF_FEW),
+        "pruned90_even_features{}_minus_features_cut_db": (FEW, ALL_OF_FEW),
         "pruned90_6_features{}_minus_4_db": (SIX, FEW),
         "pruned90_late{}_minus_unpruned_db": (FEW_LATE, kept),
         "pruned90_16_features{}_minus_unpruned_db": (PRUNED, kept),
         "pruned90_8_features{}_minus_unpruned_db": (NARROW, kept),
         "pruned90_top_of_each{}_minus_unpruned_db": (TOP, kept),
-        "pruned90{}_minus_unpruned_key_light_db": (FEW | key, kept | key),
+        "pruned90{}_minus_unpruned_key_light_db": (BY_PART | key, kept | key),
         "pruned90_near_inputs{}_minus_unpruned_db": (near_pruned, near_kept),
         "more_parts_512{}_db": (shipped | {"parts": 512}, shipped),
         "more_features_32{}_db": (shipped | {"basis_size": 32}, shipped),
@@ -167,7 +183,10 @@ def figures(rows: Rows) -> dict[str, Any]:
         ("top_of_each", TOP),
         ("by_image_16_features", PRUNED),
         ("by_image_8_features", NARROW),
-        ("by_image", FEW),
+        ("by_image", BY_PART),
+        ("by_image_12000_steps", BY_PART | {"steps": 12_000}),
+        ("by_image_even_features", FEW),
+        ("by_image_even_features_12000_steps", FEW | {"steps": 12_000}),
         ("by_image_6_features", SIX),
         ("by_image_all_correctives", ALL_OF_FEW),
         ("by_image_late", FEW_LATE),

@@ -11,6 +11,7 @@ import numpy as np
 
 from tests.bench.common import RESULTS, write
 from tests.bench.quality_figures import (
+    BY_PART,
     FEW,
     GLOBAL,
     LOCAL,
@@ -55,6 +56,7 @@ lose. The exported file is what `ns-export mobavatar` writes in full precision.
 PLANS = (
     "headline", "grid", "more", "tuned", "search", "fair", "seeds", "pruned", "pruning", "pruning-paired",
     "fewer-features", "fewer-features-paired", "pruning-key-light", "convergence", "longer", "longer-paired", "closing",
+    "longer-global", "longest", "by-part-apart", "candidates",
 )  # fmt: skip
 """Those that found a GPU."""
 
@@ -85,10 +87,10 @@ def label(row: dict[str, Any]) -> str:
         parts.append(f"network rate {model['mlp_rate']:g}")
     parts += [f"{model[name]} {text}" for name, text in LATER_MODEL.items() if model[name]]
     parts += scheduled(row, tuple(SHIPPED_SCHEDULE) if shipped else ())
-    return ", ".join([*parts, *pruned(row, model["basis_size"] or 16, found["keep_features"])])
+    return ", ".join([*parts, *pruned(row, model["basis_size"] or 16, found["keep_features"], found["by_part"])])
 
 
-def pruned(row: dict[str, Any], trained: int, kept: int) -> list[str]:
+def pruned(row: dict[str, Any], trained: int, kept: int, by_part: bool) -> list[str]:
     """How it is pruned, in words."""
     pruning = row["row"]["pruning"]
     kind, _, percent = pruning.removesuffix("+nofold").partition("-")
@@ -98,7 +100,7 @@ def pruned(row: dict[str, Any], trained: int, kept: int) -> list[str]:
         cut = f"all correctives, {kept} of {trained} features kept"
         return [cut if kept else "unpruned, from the trunk of pruned ones"]
     count = round((100 - float(percent)) / 100 * row["row"]["model"]["gaussians"])
-    features = f", {kept} of {trained} features kept" if kept else ""
+    features = f", {kept} of {trained} features kept{' on average' if by_part else ''}" if kept else ""
     words = {
         "top": f"**pruned**: {count:,} of each by variance",
         "bytes": f"**pruned** by image error: bytes of {count:,}",
@@ -245,8 +247,11 @@ def real_table(runs: Rows) -> str:
 
 
 PLAIN = ("paper", "before")
-UNPRUNED = {"shipped": "unpruned", "pruned-by-variance": "unpruned", "all-features": "all-features-unpruned"}
-"""Settings that prune, and what of the same day prunes nothing."""
+UNPRUNED = {
+    **dict.fromkeys(("shipped", "even-features", "pruned-by-variance"), "unpruned"),
+    "all-features": "all-features-unpruned",
+}
+"""Settings that prune, and what prunes nothing."""
 
 
 def real_figures(runs: Rows) -> dict[str, Any]:
@@ -281,7 +286,7 @@ def show(rows: Rows, folder: Path) -> str:
     target.mkdir(parents=True)
     lines = ["", "## Pictures", "", "A held-out view, a near and a far pose, seed 0.", ""]
     variants: list[dict[str, Any]] = [NONE | SHIPPED, NONE | LOCAL, NONE, NONE | GLOBAL, NONE | {"features": "none"}]
-    for spec in [*variants, FEW, PRUNED, TOP]:
+    for spec in [*variants, BY_PART, FEW, PRUNED, TOP]:
         for row in rows:
             if matches(row, **spec) and row["row"]["seed"] == 0:
                 shutil.copy(folder / f"{row['name']}.jpg", target / f"{row['name']}.jpg")

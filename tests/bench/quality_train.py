@@ -26,7 +26,7 @@ from nerfstudio_mobavatar.configs import RATES
 from nerfstudio_mobavatar.demo.in_memory import InMemoryCapture
 from nerfstudio_mobavatar.device import compiled, resolve_compile
 from nerfstudio_mobavatar.features import NUM_INPUTS, NUM_POSE_INPUTS, pose_inputs
-from nerfstudio_mobavatar.fewer_features import beyond, keep_features
+from nerfstudio_mobavatar.fewer_features import keep_features, room_left
 from nerfstudio_mobavatar.model import LossConfig, MobavatarModelConfig
 from nerfstudio_mobavatar.ns_export_hook import avatar_file_bytes
 from nerfstudio_mobavatar.optim import decayed
@@ -308,7 +308,7 @@ def prune_branch(state: Training, row: Row, capture: InMemoryCapture, part: int)
     if left and part == 0:
         by_part, poses = row.schedule.by_part, training_poses(row, capture)
         keep_features(avatar, left, poses, sensitivities(avatar, probes, backend), optimizers, (), by_part, keep / n)
-        room -= beyond(avatar, left)
+        room = room_left(room, avatar, left, by_part)
     if kind == "bytesvar":
         config = replace(config, keep_count=None, file_bytes=room)
     statistics = corrective_statistics(avatar, training_poses(row, capture))

@@ -162,6 +162,16 @@ def test_project_poses_and_projects(case: Case):
     assert assert_projected(case.renderer, case.posed, *camera(SIZE, SIZE)).all()
 
 
+def test_features_that_are_zero_are_left_out_and_those_behind_them_are_not(case: Case):
+    """Bases of parts with fewer features than others are not read; here every second part lacks the first two."""
+    e = case.features.copy()
+    e[::2, :2] = 0
+    case.renderer.write("features", e)
+    case.renderer.write("node_displacement", np.concatenate([case.nodes, np.zeros_like(case.nodes[:, :1])], 1))
+    posed = evaluate.posed(case.arrays, e, case.nodes, evaluate.joint_transforms(case.arrays, case.pose))
+    assert assert_projected(case.renderer, posed, *camera(SIZE, SIZE)).sum() > 100
+
+
 def test_project_culls_what_cannot_be_seen(gpu: None):
     data = scattered(USUAL.num_gaussians)
     renderer = WgpuRenderer(data)
