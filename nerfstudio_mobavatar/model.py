@@ -250,12 +250,12 @@ class MobavatarModel(Model):
         def error(trial: Avatar) -> float:
             return parallel.number_of_first(picture_error(trial, probes, self.backend), self.device)
 
-        config, *limits = cut_features(avatar, config, poses, probes, self.backend, error, optimizers, lists)
+        cut = cut_features(avatar, config, poses, probes, self.backend, error, optimizers, lists)
         statistics = corrective_statistics(avatar, poses)
         if config.score == "image":
             statistics = image_statistics(avatar, statistics, probes, config.fold_mean, self.backend)
         parallel.take_from_first(tensor for s in statistics.values() for tensor in (s.mean, s.score))
-        report = prune(avatar, statistics, config, optimizers, lists, avatar_file_bytes, *limits)
+        report = prune(avatar, statistics, cut.config, optimizers, lists, avatar_file_bytes, *cut[1:])
         self.pruning_report = report
         CONSOLE.log(f"Step {self.step}: {report.describe()}")
         if trainer.local_rank == 0:

@@ -99,8 +99,7 @@ def kept_of(scores: dict[str, list[float]], **budget) -> dict[str, list[int]]:
     arguments: dict[str, Any] = {"keep_count": None, **budget}
     config = PruningConfig(**arguments)
     avatar = tiny_avatar()
-    for name, found in scores.items():  # only so many correctives
-        keep(avatar, given(scores), {name: torch.arange(len(found))}, False)
+    keep(avatar, given(scores), {k: torch.arange(len(s)) for k, s in scores.items()}, False)
     kept, measured = choose(avatar, given(scores), config, kept_bytes)
     assert bool(measured) == (config.file_bytes is not None)
     return {name: rows.tolist() for name, rows in kept.items()}
@@ -261,13 +260,10 @@ def test_sensitivities_are_squared_derivatives_of_what_still_has_a_corrective():
     for seed, probe in enumerate(pictures, 1):
         rgb, _ = _draw(avatar, probe, "torch")
         signs = torch.randint(0, 2, rgb.shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-        (derivative,) = torch.autograd.grad((rgb * signs).sum(), [avatar.scale])
-        expected += derivative[avatar.index("scale")].square() / 2
-        (moved,) = torch.autograd.grad((_draw(avatar, probe, "torch")[0] * signs).sum(), [avatar.node_offset])
-        nodes += moved.square() / 2
+        derivative, moved = torch.autograd.grad((rgb * signs).sum(), [avatar.scale, avatar.node_offset])
+        expected, nodes = expected + derivative[avatar.index("scale")].square() / 2, nodes + moved.square() / 2
     found = sensitivities(avatar, pictures, "torch")
-    shapes = {k: (100, a) for k, a in WIDTH.items()} | {"node": (avatar.config.num_nodes, 3)}
-    assert {name: tuple(x.shape) for name, x in found.items()} == shapes
+    assert {name: len(x) for name, x in found.items()} == dict.fromkeys(WIDTH, 100) | {"node": 60}
     assert expected.max() > 0 and nodes.max() > 0
     torch.testing.assert_close(found["node"], nodes)
     torch.testing.assert_close(found["scale"], expected)

@@ -179,7 +179,7 @@ def figures(rows: Rows) -> dict[str, Any]:
     for which in ("view", "near", "far") if covered else ():
         for name in ("coverage", "holes", "leak", "floaters"):
             result[f"{which}_{name}"] = float(np.mean([r[f"{which}_{name}"] for r in covered]))
-    for name, setting in (
+    kinds: tuple[tuple[str, dict[str, Any]], ...] = (
         ("top_of_each", TOP),
         ("by_image_16_features", PRUNED),
         ("by_image_8_features", NARROW),
@@ -190,7 +190,8 @@ def figures(rows: Rows) -> dict[str, Any]:
         ("by_image_6_features", SIX),
         ("by_image_all_correctives", ALL_OF_FEW),
         ("by_image_late", FEW_LATE),
-    ):
+    )
+    for name, setting in kinds:
         sizes = [r["file_bytes"] for r in rows if matches(r, **setting) and "file_bytes" in r]
         if sizes:
             result[f"file_{name}_mb"] = float(np.mean(sizes)) / 1e6
