@@ -253,6 +253,7 @@ let words = model.basis_size / 2u;
 var sum = vec3f(0.0);
 for (var k = 0u; k < words; k++) {
 let f = features[pair + k];
+if (all(f == vec2f(0.0))) { continue; }
 sum += vec3f(
 dot(unpack2x16float(bases[word + k]), f),
 dot(unpack2x16float(bases[word + words + k]), f),
@@ -264,7 +265,9 @@ return sum;
 fn one_row(word: u32, pair: u32) -> f32 {
 var sum = 0.0;
 for (var k = 0u; k < model.basis_size / 2u; k++) {
-sum += dot(unpack2x16float(bases[word + k]), features[pair + k]);
+let f = features[pair + k];
+if (all(f == vec2f(0.0))) { continue; }
+sum += dot(unpack2x16float(bases[word + k]), f);
 }
 return sum;
 }
