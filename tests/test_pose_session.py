@@ -71,6 +71,24 @@ def test_a_drag_with_pauses_is_one_step_as_long_as_the_pointer_is_down(monkeypat
     assert s.undo() and place(s) == 0.0
 
 
+def test_a_move_that_comes_soon_after_the_pointer_went_up_is_the_drags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the pause before was: on a busy machine the newest move may come after the pointer's message."""
+    clock = [0.0]
+    monkeypatch.setattr(session.time, "monotonic", lambda: clock[0])
+    s = PoseSession(lambda: at(0.0))
+    s.press(1, True)
+    s.edit(move(1.0), "left_hand")
+    clock[0] = 9.0
+    s.press(1, False)
+    clock[0] += 0.9 * session.GESTURE_SECONDS
+    s.edit(move(2.0), "left_hand")
+    clock[0] += 1.1 * session.GESTURE_SECONDS
+    s.press(2, False)  # a tab that was not pressed
+    s.edit(move(3.0), "left_hand")  # by the keyboard, later
+    assert s.undo() and place(s) == 2.0
+    assert s.undo() and place(s) == 0.0
+
+
 def test_frames_are_followed_until_the_pose_comes_back() -> None:
     row = [1.0]
     s = PoseSession(lambda: at(row[0]))

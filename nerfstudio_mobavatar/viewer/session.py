@@ -73,8 +73,10 @@ class PoseSession:
             if is_down:
                 self._down.add(tab)
                 self._presses += 1
-            else:
+            elif tab in self._down:
                 self._down.discard(tab)
+                handle, _, press = self._last
+                self._last = (handle, time.monotonic(), press)  # its newest move may come after it on a busy machine
 
     @property
     def is_pressed(self) -> bool:
