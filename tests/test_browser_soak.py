@@ -20,8 +20,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_stays_of_an_element_that_is_gone(chrome: Browser, page: Path) -> None:
     found = loads(chrome, page, count=3, beside=True, warm=2)
     growth = found["growth"]
-    assert growth["gpuBytes"] == growth["gpuObjects"] == growth["windowListeners"] == growth["nodes"] == 0, found
-    assert growth["listeners"] <= 0 and found["growth_mb"] < 1, found
+    assert growth["gpuBytes"] == growth["gpuObjects"] == growth["windowListeners"] == 0, found
+    # fewer is no leak: a count falls by one where the other element's badge changes meanwhile
+    assert growth["nodes"] <= 0 and growth["listeners"] <= 0 and found["growth_mb"] < 1, found
     assert found["last"]["gpuBytes"] > 50_000, "the other element's are counted"
     alone = loads(chrome, page, count=1, beside=False, warm=0)["last"]
     assert alone["gpuBytes"] == alone["devices"] == 0, "the device went with the last element"
