@@ -364,12 +364,10 @@ def longer(base: Row) -> list[Job]:
 
 
 def longer_paired(base: Row) -> list[Job]:
-    """As many steps: the default pruning against none, each pair from one trunk. The two seeds first that `longer` has
-    no local row of; then what the raised rates give the first of them unpruned.
+    """As many steps, three seeds: both prunings, none, and none with the raised rates, each seed from one trunk.
 
-    On an H100 that another process trains on too, a pair of 12,000 steps was whole with `--deadline-s 421`, and no
-    second one: one pair for each process, and none behind a group of another plan. A trunk that is left over is too
-    large to carry away (460 MB).
+    On an H100 that another process trains on too, a seed takes about nine minutes; its trunk (460 MB) waits for the
+    next process where time ends.
     """
     rows = [replace(shipped(base), steps=base.steps * 8 // 3, seed=seed) for seed in (1, 2, 0)]
     return [[[by_part(row), few(row), replace(row, pruning="top-0"), raised(row)]] for row in rows]

@@ -32,7 +32,6 @@ from nerfstudio_mobavatar.ns_export_hook import avatar_file_bytes
 from nerfstudio_mobavatar.optim import decayed
 from nerfstudio_mobavatar.pruning import (
     PruningConfig,
-    bytes_each,
     corrective_bytes,
     corrective_statistics,
     features_of,
@@ -304,7 +303,8 @@ def prune_branch(state: Training, row: Row, capture: InMemoryCapture, part: int)
     probes = Probes(row, capture, row.schedule.probes or config.image_probes)
     before = picture_error(avatar, probes, backend)
     left, optimizers, k = row.schedule.keep_features, [state.optimizer], avatar.config.basis_size
-    room = keep * sum(bytes_each(name, left or k) for name in ATTRIBUTES)
+    room = config.room(left or k)
+    assert room is not None  # the budget is a count
     if left and part == 0:
         by_part, poses = row.schedule.by_part, training_poses(row, capture)
         keep_features(avatar, left, poses, sensitivities(avatar, probes, backend), optimizers, (), by_part, keep / n)
