@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -31,6 +32,21 @@ ANY_TORCH = ["torch>=2.6", "torchvision"]
 NUMPY = "numpy>=1.26.4,<2"
 """As pyproject.toml has it; torchvision alone would bring numpy 2, to be replaced a moment later."""
 GSPLAT_FOR_CUDA_13 = "gsplat==1.5.3"
+ROOM_GB = 9
+"""What .venv takes with the CUDA libraries of torch (9.4 GB measured for the tests), the downloads not counted."""
+
+
+def lacking_room(environment: Path) -> str | None:
+    """What to say where the disk cannot hold the whole of .venv: better now than after minutes of downloads."""
+    held = sum(path.lstat().st_size for path in environment.rglob("*") if not path.is_dir())
+    free = shutil.disk_usage(environment).free
+    if held + free >= ROOM_GB * 1e9:
+        return None
+    return (
+        f"setup: not enough room on the disk of {environment}: {free / 1e9:.1f} GB free, {held / 1e9:.1f} GB in it "
+        f"already, {ROOM_GB} GB needed\n(and 4 GB for downloads in {tempfile.gettempdir()} while it installs). "
+        "Free some and run make again, or clone into another disk."
+    )
 
 
 def run(what: str, *command: str) -> bool:
@@ -121,15 +137,16 @@ def main(purpose: str) -> int:
     enough = {fingerprint("test")} if purpose == "test" else {fingerprint("demo"), fingerprint("test")}
     if STAMP.exists() and STAMP.read_text() in enough:
         return 0
+    lock = LOCKS / f"{purpose}.txt"
+    own_torch = torch_here()
+    locked = (platform.system(), platform.machine()) == LOCKED and own_torch in (None, locked_version(lock, "torch"))
+    if locked and (lacking := lacking_room(Path(sys.prefix))):
+        print(lacking, file=sys.stderr)
+        return 1
     STAMP.unlink(missing_ok=True)
     LOG.unlink(missing_ok=True)
     print("setup: installing into .venv; the first time this downloads about 4 GB and takes 7 minutes or more")
-    lock = LOCKS / f"{purpose}.txt"
-    own_torch = torch_here()
-    if (platform.system(), platform.machine()) == LOCKED and own_torch in (None, locked_version(lock, "torch")):
-        done = install_locked(lock)
-    else:
-        done = install_resolved(".[dev]" if purpose == "test" else ".")
+    done = install_locked(lock) if locked else install_resolved(".[dev]" if purpose == "test" else ".")
     if not done:
         if LOG.exists():
             print(f"setup: the end of {LOG}:", *LOG.read_text().splitlines()[-30:], sep="\n", file=sys.stderr)
