@@ -33,7 +33,7 @@ NUMPY = "numpy>=1.26.4,<2"
 """As pyproject.toml has it; torchvision alone would bring numpy 2, to be replaced a moment later."""
 GSPLAT_FOR_CUDA_13 = "gsplat==1.5.3"
 ROOM_GB = 9
-"""What .venv takes with the CUDA libraries of torch (9.4 GB measured for the tests), the downloads not counted."""
+"""What .venv takes with the CUDA libraries of torch (9.2 GB measured for the tests), the downloads not counted."""
 
 
 def lacking_room(environment: Path) -> str | None:
